@@ -1,0 +1,97 @@
+"""What there is to run. Sessions use the locked environment of `./dev`; nox adds no other."""
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "pure"]
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+BIN = ROOT / ".venv" / "bin"
+MEMBERS = (
+    "compute_horde_common",
+    "compute_horde_sdk",
+    "executor",
+    "facilitator",
+    "validator",
+    "miner",
+    "compute_horde_devnet",
+)
+os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
+os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, import rules, shell."""
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports")
+    session.run("shellcheck", "dev", ".ci/run")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict, over everything."""
+    session.run("mypy", env={"DJANGO_SETTINGS_MODULE": "tests.settings"})
+
+
+@nox.session
+def pure(session: nox.Session) -> None:
+    """The tests that need nothing but Python, and the shape of the code."""
+    session.run(
+        "pytest",
+        "-q",
+        "compute_horde_common/tests/jobs",
+        "compute_horde_common/tests/protocol",
+        "tests/test_shape.py",
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """One member's tests, or all members': ``nox -s tests -- validator``."""
+    chosen = session.posargs[:1] if session.posargs[:1] and session.posargs[0] in MEMBERS else []
+    for member in chosen or MEMBERS:
+        session.run("pytest", "-q", member, *session.posargs[len(chosen) :])
+
+
+@nox.session
+def conversations(session: nox.Session) -> None:
+    """Both real ends of each conversation."""
+    session.run("pytest", "-q", "tests/conversations", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """The whole network in processes and containers."""
+    session.run("pytest", "-q", "tests/e2e", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """The published packages against our services."""
+    session.run("pytest", "-q", "tests/interop", *session.posargs)
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Everything that must pass."""
+    for name in ("lint", "types", "tests", "conversations", "e2e", "interop"):
+        session.notify(name, posargs=[])
+    session.run("pytest", "-q", "tests/test_shape.py")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures the network; prints ratios, asserts nothing."""
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Renders what is generated from the code; ``-- --check`` fails on a difference."""
+    session.run("python", "-m", "docs.generate", *session.posargs)
