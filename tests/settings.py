@@ -16,3 +16,5 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+REDIS_URL = os.environ.get("REDIS_URL", "")
+ROOT_URLCONF = "facilitator.urls"

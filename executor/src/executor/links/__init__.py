@@ -1,0 +1,1 @@
+"""The one conversation that the executor has."""

@@ -1,0 +1,136 @@
+"""Processes are killed while a job runs: no accepted job is lost, no container stays."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+
+import psutil
+import pytest
+
+from compute_horde_devnet.network import Network
+from compute_horde_devnet.processes import wait_until
+from compute_horde_sdk.v1 import ComputeHordeClient, ComputeHordeJob
+from tests.conftest import SECONDS, SpecMaker, executors
+
+LABEL = "compute-horde.token"
+BRIEFLY = 30.0
+
+
+def _containers() -> list[str]:
+    listed = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return listed.stdout.split()
+
+
+async def _running(job: ComputeHordeJob) -> None:
+    async with asyncio.timeout(SECONDS):
+        while job.status.value != "volumes_ready":
+            await job.refresh_from_facilitator()
+
+
+def _kill(network: Network, name: str) -> None:
+    child = network.child(name)
+    os.kill(child.identity.pid, signal.SIGKILL)
+    wait_until(lambda: not child.running, [], what=name, seconds=BRIEFLY)
+
+
+async def test_a_job_survives_the_death_of_the_validators_link(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    job = await client.create_job(spec("sh", "-c", "sleep 3; echo survived"))
+    await _running(job)
+
+    _kill(network, "validator-1-link")
+    network.restart("validator-1-link")
+    await job.wait(timeout=SECONDS)
+
+    assert job.status.value == "completed"
+    assert job.result is not None
+    assert job.result.stdout == "survived\n"
+
+
+async def test_a_job_submitted_while_the_validator_is_away_is_run_when_it_is_back(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    _kill(network, "validator-1-link")
+    job = await client.create_job(spec("echo", "late"))
+    network.restart("validator-1-link")
+
+    await job.wait(timeout=SECONDS)
+
+    assert job.status.value == "completed"
+
+
+@pytest.mark.parametrize("process", ["web", "fleet"])
+async def test_a_job_ends_when_its_miner_dies(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker, process: str
+) -> None:
+    job = await client.create_job(spec("sh", "-c", "sleep 3; echo ended"))
+    await _running(job)
+
+    for miner in ("miner-1", "miner-2"):
+        _kill(network, f"{miner}-{process}")
+        network.restart(f"{miner}-{process}")
+    await job.wait(timeout=SECONDS)
+
+    reason = getattr(job.error, "reason", None)
+    assert (job.status.value, reason) in {
+        ("completed", None),
+        ("horde_failed", "executor_disconnected"),
+    }
+    again = await client.create_job(spec("echo", "again"))
+    await again.wait(timeout=SECONDS)
+    assert again.status.value == "completed"
+
+
+async def test_a_killed_executor_fails_the_job_and_leaves_no_container(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    job = await client.create_job(spec("sleep", "15"))
+    await _running(job)
+
+    for pid in executors(network):
+        psutil.Process(pid).kill()
+    await job.wait(timeout=SECONDS)
+
+    assert job.status.value == "horde_failed"
+    assert getattr(job.error, "reason", None) == "executor_disconnected"
+    wait_until(lambda: not _containers(), [], what="containers to go", seconds=BRIEFLY)
+
+
+async def test_the_facilitator_forgets_nothing_when_it_dies(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    job = await client.create_job(spec("sh", "-c", "sleep 2; echo kept"))
+    await _running(job)
+
+    _kill(network, "facilitator-web")
+    network.restart("facilitator-web")
+    wait_until(lambda: _answers(client), [], what="the facilitator", seconds=BRIEFLY)
+    await job.wait(timeout=SECONDS)
+
+    assert job.status.value == "completed"
+
+
+def _answers(client: ComputeHordeClient) -> bool:
+    curl = ["curl", "--silent", "--fail", f"{client.facilitator_url.rstrip('/')}/health"]
+    return subprocess.run(curl, capture_output=True, check=False).returncode == 0
+
+
+async def test_nothing_is_left_after_jobs(network: Network) -> None:
+    wait_until(lambda: not _containers(), [], what="containers to go", seconds=BRIEFLY)
+
+    volumes = subprocess.run(
+        ["docker", "system", "df", "--format", "{{json .}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kinds = {line["Type"]: line for line in map(json.loads, volumes.stdout.splitlines())}
+    assert kinds["Containers"]["Active"] == "0"
