@@ -67,20 +67,20 @@ def conversations(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """The whole network in processes and containers."""
-    session.run("pytest", "-q", "tests/e2e", *session.posargs)
+    """The whole network in processes and containers, and the published packages on it."""
+    session.run("pytest", "-q", "tests/e2e", "tests/interop", *(session.posargs or []))
 
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """The published packages against our services."""
+    """The published packages alone."""
     session.run("pytest", "-q", "tests/interop", *session.posargs)
 
 
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that must pass."""
-    for name in ("lint", "types", "tests", "conversations", "e2e", "interop"):
+    for name in ("lint", "types", "tests", "conversations", "e2e"):
         session.notify(name, posargs=[])
     session.run("pytest", "-q", "tests/test_shape.py")
 
@@ -94,4 +94,4 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Renders what is generated from the code; ``-- --check`` fails on a difference."""
-    session.run("python", "-m", "docs.generate", *session.posargs)
+    session.run("python", "docs/generate.py", *session.posargs)

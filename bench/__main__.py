@@ -58,7 +58,7 @@ async def _measure(state: NetworkState, jobs: int, burst: int) -> dict[str, floa
     wallet = state.client.wallet
     hotkey = Hotkey.from_wallet(wallet.directory, wallet.name, wallet.hotkey_name)
     async with ComputeHordeClient(
-        hotkey.keypair, state.validators[0].hotkey, facilitator_url=state.facilitator.url
+        wallet.keypair(), state.validators[0].hotkey, facilitator_url=state.facilitator.url
     ) as client:
         await _run(client, state)
         bare_before = _bare(state.image, 10)

@@ -6,7 +6,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from compute_horde_common.chain.keys import Hotkey
 from compute_horde_devnet.network import Network
 from compute_horde_devnet.options import NetworkOptions
 from compute_horde_devnet.state import NetworkState
@@ -42,10 +41,8 @@ def state(network: Network) -> NetworkState:
 
 
 def _client(state: NetworkState, validator: int) -> ComputeHordeClient:
-    wallet = state.client.wallet
-    hotkey = Hotkey.from_wallet(wallet.directory, wallet.name, wallet.hotkey_name)
     return ComputeHordeClient(
-        hotkey=hotkey.keypair,
+        hotkey=state.client.wallet.keypair(),
         compute_horde_validator_hotkey=state.validators[validator].hotkey,
         facilitator_url=state.facilitator.url,
     )

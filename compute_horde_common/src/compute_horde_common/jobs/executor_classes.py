@@ -83,7 +83,7 @@ _TABLE: dict[str, ExecutorClassSpec] = {
 }
 
 
-class UnknownExecutorClass(ValueError):  # noqa: N818 - it names what is wrong
+class UnknownExecutorClass(ValueError):
     """A class that this network has no entry for."""
 
     def __init__(self, name: str) -> None:

@@ -129,7 +129,7 @@ class HordeFailure(_Failure):
 Failure = Rejection | JobFailure | HordeFailure
 
 
-class JobFailed(Exception):  # noqa: N818 - it names the thing, as the field does
+class JobFailed(Exception):
     """A job ended other than well; ``failure`` says how."""
 
     def __init__(self, failure: Failure) -> None:

@@ -61,7 +61,7 @@ LABELS: Mapping[JobStatus, str] = {
 }
 
 
-class IllegalMove(ValueError):  # noqa: N818 - it names the thing
+class IllegalMove(ValueError):
     """A job may not go from ``now`` to ``to``."""
 
     def __init__(self, now: JobStatus, to: JobStatus) -> None:

@@ -13,7 +13,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class MalformedMessage(ValueError):  # noqa: N818 - it names the thing, as the field does
+class MalformedMessage(ValueError):
     """A frame that is no member of its union. ``reason`` is fit to be shown to the peer.
 
     ``errors`` holds the faults one by one, in pydantic's form without the offending input.

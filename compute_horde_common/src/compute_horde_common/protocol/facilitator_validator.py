@@ -1,8 +1,8 @@
 """Facilitator and validator, in the order in which they speak. The validator dials ``/ws/v0/``.
 
-Authentication: a facilitator that knows the challenge says so in its handshake answer (header
-`FEATURES_HEADER`, value `CHALLENGE_FEATURE`) to a validator that asked for it in the same
-header, and speaks first. Towards any other peer the live network's static form is used.
+Authentication: a validator offers the subprotocol `CHALLENGE_FEATURE` in its handshake; a
+facilitator that knows the challenge chooses it, and speaks first. Towards any other peer the live
+network's static form is used. (Daphne answers a handshake with no other header of ours.)
 """
 
 from typing import Annotated, Any, Literal
@@ -19,8 +19,7 @@ from compute_horde_common.jobs.volumes import SimpleVolume, Volume
 from compute_horde_common.protocol.base import Message
 from compute_horde_common.protocol.signatures import Signature
 
-FEATURES_HEADER = "X-ComputeHorde-Features"
-CHALLENGE_FEATURE = "challenge-auth"
+CHALLENGE_FEATURE = "compute-horde.challenge-auth"
 HEARTBEAT_SECONDS = 60
 CONNECTED_SECONDS = 180
 """A validator whose last heartbeat is older counts as not connected."""

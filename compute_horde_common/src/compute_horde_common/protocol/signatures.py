@@ -37,7 +37,7 @@ Verifier = Callable[[str, bytes, bytes], bool]
 """``verify(ss58, data, signature)``: whether that hotkey signed that data. Never raises."""
 
 
-class BadSignature(ValueError):  # noqa: N818 - it names the thing
+class BadSignature(ValueError):
     """A signature that is missing, malformed, too old or somebody else's."""
 
 

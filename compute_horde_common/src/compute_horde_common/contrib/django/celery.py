@@ -1,0 +1,70 @@
+"""A service's Celery application: periodic and retry-safe work only, no results."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_ready
+from django.conf import settings
+
+TASK_LIMIT_SECONDS = 300
+TASK_WARNING_SECONDS = 270
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_at_start: list[str] = []
+
+
+def make_app(name: str) -> Celery:
+    """The application of service ``name``; ``DJANGO_SETTINGS_MODULE`` must be set.
+
+    Tasks are found in the ``tasks`` module of each installed app; the schedule is the setting
+    ``CELERY_BEAT_SCHEDULE``.
+    """
+    app = Celery(name)
+    app.config_from_object(_Options(name))
+    app.autodiscover_tasks(lambda: list(settings.INSTALLED_APPS))
+    return app
+
+
+class _Options:
+    """Read when Celery first needs them, which is after Django's settings are there."""
+
+    broker_connection_retry_on_startup = True
+    task_ignore_result = True
+    task_acks_late = True
+    task_reject_on_worker_lost = True
+    task_time_limit = TASK_LIMIT_SECONDS
+    task_soft_time_limit = TASK_WARNING_SECONDS
+    worker_prefetch_multiplier = 1
+    worker_send_task_events = False
+    worker_enable_remote_control = False
+    worker_max_memory_per_child = 400_000
+    timezone = "UTC"
+    enable_utc = True
+
+    def __init__(self, name: str) -> None:
+        self.task_default_queue = name
+        self.broker_url = str(settings.REDIS_URL)
+        self.broker_transport_options = {"global_keyprefix": f"{name}.", "visibility_timeout": 600}
+        self.beat_schedule = getattr(settings, "CELERY_BEAT_SCHEDULE", {})
+        self.beat_schedule_filename = getattr(settings, "CELERY_BEAT_FILE", None) or (
+            f"/tmp/{name}-beat-schedule"  # noqa: S108 - only a cache of when what ran last
+        )
+
+
+def at_start(task: Task[..., Any]) -> Task[..., Any]:
+    """Marks a task to be run once as soon as a worker is ready, besides its schedule."""
+    _at_start.append(str(task.name))
+    return task
+
+
+@worker_ready.connect
+def _run_what_is_due_at_start(sender: Any = None, **_: object) -> None:  # noqa: ANN401 - a signal
+    for name in _at_start:
+        sender.app.send_task(name)
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: object) -> None:
+    """Being connected is what keeps Celery from replacing Django's logging."""

@@ -1,0 +1,110 @@
+"""What a service reads from its environment: typed, complete, and all faults told at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, PostgresDsn, RedisDsn, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from compute_horde_common.telemetry.logs import LogFormat, LogLevel
+
+SECRETS = Path("/run/secrets")
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class ServiceConfig(BaseSettings):
+    """What every service reads. A variable is named like its field, in capitals."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        hide_input_in_errors=True,
+    )
+
+    secret_key: SecretStr = Field(
+        min_length=16, description="Signs sessions; long, random, and nobody else's."
+    )
+    debug: bool = Field(default=False, description="Shows errors to visitors; never in production.")
+    database_url: PostgresDsn = Field(description="e.g. postgresql://user:password@host/database")
+    redis_url: RedisDsn = Field(description="e.g. redis://:password@host:6379/0")
+    allowed_hosts: CommaSeparated = Field(
+        default=["*"], description="Host names under which this service is visited."
+    )
+    csrf_trusted_origins: CommaSeparated = Field(
+        default=[], description="Origins of the admin panel behind a proxy, e.g. https://x.y."
+    )
+    https: bool = Field(
+        default=False,
+        description="Visitors come over HTTPS, through a proxy that sets X-Forwarded-Proto.",
+    )
+    log_format: LogFormat = Field(default="auto", description="json, console or auto.")
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
+    admin_username: str | None = Field(
+        default=None, description="Login of the administrator who is created at the start."
+    )
+    admin_password: SecretStr | None = Field(
+        default=None, description="That administrator's password."
+    )
+
+
+Config = TypeVar("Config", bound=BaseSettings)
+
+
+def load(kind: type[Config]) -> Config:
+    """The configuration; on a fault, prints every one of them and exits with status 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        sys.stderr.write(faults(error))
+        raise SystemExit(2) from None
+
+
+def faults(error: ValidationError) -> str:
+    """One line per faulty variable, without their values."""
+    lines = [
+        f"  {'.'.join(str(part) for part in fault['loc']).upper()}: {_plain(fault)}"
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+    return "\n".join(["The environment is not complete or not valid:", *lines, ""])
+
+
+def env_example(kind: type[BaseSettings]) -> str:
+    """An ``.env`` file with every variable, its meaning and its default."""
+    heading = (kind.__doc__ or "").strip().split("\n")[0]
+    parts = [f"# {heading}\n"]
+    for name, field in kind.model_fields.items():
+        comment = f"# {field.description or name.replace('_', ' ')}"
+        parts.append(f"{comment}\n{_assignment(name.upper(), field)}\n")
+    return "\n".join(parts)
+
+
+def _plain(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    return "is missing" if fault["type"] == "missing" else str(fault["msg"])
+
+
+def _assignment(variable: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return f"{variable}="
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if default is PydanticUndefined or default is None:
+        return f"# {variable}="
+    if isinstance(default, list | tuple):
+        return f"# {variable}={','.join(str(part) for part in default)}"
+    if isinstance(default, bool):
+        return f"# {variable}={str(default).lower()}"
+    if isinstance(default, SecretStr):
+        return f"# {variable}="
+    return f"# {variable}={default}"

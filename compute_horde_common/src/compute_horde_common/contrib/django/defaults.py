@@ -1,0 +1,109 @@
+"""Values for a service's settings module, which names each setting itself.
+
+DATABASES = {"default": defaults.postgres(config)}
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from compute_horde_common.contrib.django.config import ServiceConfig
+from compute_horde_common.telemetry.logs import stdlib_config
+
+POOL_MAX_CONNECTIONS = 8
+POOL_WAIT_SECONDS = 10
+CONNECT_LIMIT_SECONDS = 5
+SESSION_SECONDS = 12 * 3600
+MAX_BODY_BYTES = 12 * 1024 * 1024
+HSTS_SECONDS = 365 * 24 * 3600
+
+APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "compute_horde_common.contrib.django",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+"""The admin's files are served from where they are installed; nothing has to be collected."""
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def postgres(config: ServiceConfig) -> dict[str, Any]:
+    """A connection pool per process, which opens connections as they are needed."""
+    host = config.database_url.hosts()[0]
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote((config.database_url.path or "/").removeprefix("/")),
+        "USER": unquote(host["username"] or ""),
+        "PASSWORD": unquote(host["password"] or ""),
+        "HOST": unquote(host["host"] or ""),
+        "PORT": str(host["port"] or ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": CONNECT_LIMIT_SECONDS,
+            **dict(parse_qsl(config.database_url.query or "")),
+            "pool": {
+                "min_size": 1,
+                "max_size": POOL_MAX_CONNECTIONS,
+                "timeout": POOL_WAIT_SECONDS,
+                "num_workers": 1,
+            },
+        },
+    }
+
+
+def logging(config: ServiceConfig) -> dict[str, Any]:
+    """For ``LOGGING``; sets up structlog as well."""
+    return stdlib_config(config.log_format, config.log_level)
+
+
+def secure_cookies(config: ServiceConfig) -> bool:
+    """For ``SESSION_COOKIE_SECURE`` and ``CSRF_COOKIE_SECURE``."""
+    return config.https
+
+
+def proxy_ssl_header(config: ServiceConfig) -> tuple[str, str] | None:
+    """For ``SECURE_PROXY_SSL_HEADER``: only a proxy that we know of may say how a visitor came."""
+    return ("HTTP_X_FORWARDED_PROTO", "https") if config.https else None
+
+
+def hsts_seconds(config: ServiceConfig) -> int:
+    """For ``SECURE_HSTS_SECONDS``."""
+    return HSTS_SECONDS if config.https else 0

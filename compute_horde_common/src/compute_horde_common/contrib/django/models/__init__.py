@@ -1,0 +1,6 @@
+"""The tables that services share."""
+
+from compute_horde_common.contrib.django.models.outbox import Outbox
+from compute_horde_common.contrib.django.models.receipts import StoredReceipt
+
+__all__ = ["Outbox", "StoredReceipt"]

@@ -1,0 +1,1 @@
+"""Not for import: names here may change in any release."""

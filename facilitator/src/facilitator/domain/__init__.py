@@ -1,0 +1,1 @@
+"""What the facilitator decides: pure functions of values."""

@@ -1,0 +1,8 @@
+"""The worker and beat: ``celery -A miner.celery worker`` and ``beat``."""
+
+import os
+
+from compute_horde_common.contrib.django.celery import make_app
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "miner.settings")
+app = make_app("miner")

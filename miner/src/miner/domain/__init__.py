@@ -1,0 +1,1 @@
+"""What a miner decides, without knowing where its facts come from."""

@@ -1,0 +1,1 @@
+"""How executors are started and stopped. ``interface`` is the contract of the plug-ins."""

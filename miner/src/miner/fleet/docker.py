@@ -1,0 +1,113 @@
+"""Executors in containers on one Docker host. They start jobs' containers beside themselves, so
+they get the engine's socket: an executor is trusted, its job is not."""
+
+from collections.abc import Callable, Mapping
+
+from typing_extensions import override
+
+from compute_horde_common.containers.interface import (
+    ContainerEngine,
+    ContainerSpec,
+    EngineError,
+    Limits,
+    Mount,
+)
+from compute_horde_common.containers.labels import TOKEN_LABEL
+from miner.fleet.interface import ExecutorManager, FleetError, Running, Setting
+from miner.fleet.leftovers import remove_of, remove_others
+
+SOCKET = "/var/run/docker.sock"
+EXECUTOR_OWNER_LABEL = "compute-horde.executor-of"
+"""Not the owner's label of jobs' containers: those are swept by other rules."""
+STOP_SECONDS = 5.0
+LIMITS = Limits(memory_bytes=2 << 30, cpus=2.0, pids=1024)
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+"""Jobs' files belong to whatever user the job's image runs as."""
+_RUNNING = frozenset({"created", "running", "restarting", "paused"})
+
+
+class DockerManager(ExecutorManager):
+    """Runs the executor's image.
+
+    Args:
+        setting: see there.
+        command: what to run in place of the image's own command.
+    """
+
+    def __init__(self, setting: Setting, command: tuple[str, ...] = ()) -> None:
+        self._setting = setting
+        self._engine: ContainerEngine = setting.engine
+        self._labels = {EXECUTOR_OWNER_LABEL: setting.owner}
+        self._command = command
+
+    @override
+    async def start(self, token: str, executor_class: str, env: Mapping[str, str]) -> str:
+        try:
+            handle = await self._engine.create(self._spec(token, env))
+            await self._engine.start(handle)
+        except EngineError as error:
+            raise FleetError(f"the executor's container does not start: {error}") from error
+        return handle
+
+    @override
+    async def stop(self, handle: str) -> None:
+        try:
+            await self._engine.stop(handle, grace=STOP_SECONDS)
+            await self._engine.remove(handle)
+        except EngineError as error:
+            raise FleetError(f"executor {handle[:12]} cannot be stopped: {error}") from error
+
+    @override
+    async def alive(self, handle: str) -> bool:
+        return any(running.handle == handle for running in await self.owned())
+
+    @override
+    async def owned(self) -> list[Running]:
+        try:
+            found = await self._engine.owned(self._labels)
+        except EngineError as error:
+            raise FleetError(f"the container engine does not answer: {error}") from error
+        return [
+            Running(container.id, container.labels.get(TOKEN_LABEL, ""))
+            for container in found
+            if container.state in _RUNNING
+        ]
+
+    @override
+    async def public_address(self, handle: str) -> str | None:
+        return None
+
+    @override
+    async def cleanup(self, token: str) -> None:
+        try:
+            for ended in await self._engine.owned({**self._labels, TOKEN_LABEL: token}):
+                await self._engine.remove(ended.id)
+            await remove_of(self._engine, self._setting.owner, token)
+        except EngineError as error:
+            raise FleetError(f"containers cannot be removed: {error}") from error
+
+    @override
+    async def sweep(self, tokens: frozenset[str]) -> int:
+        try:
+            return await remove_others(self._engine, self._setting.owner, tokens)
+        except EngineError as error:
+            raise FleetError(f"containers cannot be removed: {error}") from error
+
+    @override
+    def watch(self, ended: Callable[[], None]) -> None:
+        """The engine does not call back; an executor's closing socket is the sign."""
+
+    def _spec(self, token: str, env: Mapping[str, str]) -> ContainerSpec:
+        work = str(self._setting.work_directory)
+        return ContainerSpec(
+            image=self._setting.image,
+            name=f"ch-executor-{token}",
+            command=self._command,
+            limits=LIMITS,
+            env={"EXECUTOR_WORK_DIR": work, **env},
+            mounts=(Mount(SOCKET, SOCKET), Mount(work, work)),
+            network=self._setting.network,
+            labels={**self._labels, TOKEN_LABEL: token},
+            capabilities=CAPABILITIES,
+            init=True,
+        )

@@ -1,0 +1,1 @@
+"""The two conversations of a miner: with validators, and with its executors."""

@@ -1,0 +1,1 @@
+"""Processes and commands beside the web server."""

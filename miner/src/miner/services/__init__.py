@@ -1,0 +1,1 @@
+"""What happens to validators, jobs and executors. Each function is one transaction."""

@@ -1,0 +1,266 @@
+"""What happens to slots and executors, one transaction each."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from compute_horde_common.contrib.django.mailbox import wake_on_commit
+from compute_horde_common.telemetry import metrics
+from miner.domain import slots as rules
+from miner.domain.progress import JobState
+from miner.domain.slots import EXIT_SECONDS, ExecutorState, Measure, StartExecutor
+from miner.models import Executor, Job, Slot
+from miner.services import jobs, leases
+from miner.services.topics import FLEET
+
+log = structlog.get_logger(__name__)
+
+KEEP = timedelta(days=2)
+_ACTIVE = [state.value for state in ExecutorState if state is not ExecutorState.GONE]
+_CONNECTED = [ExecutorState.WAITING.value, ExecutorState.ASSIGNED.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What an executor's conversation has to do now: nothing, pass a frame on, or end.
+
+    ``job_uuid`` is the executor's job, as soon as it has one.
+    """
+
+    job_uuid: str | None
+    text: str | None
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An executor that is not gone."""
+
+    token: str
+    handle: str
+    executor_class: str
+    state: ExecutorState
+    has_job: bool
+
+
+@transaction.atomic
+def ensure_slots(offered: Mapping[str, int]) -> None:
+    """Makes the slots that are configured; others are kept until they are free, but not offered."""
+    for name, count in offered.items():
+        rows = [Slot(executor_class=name, index=index) for index in range(count)]
+        Slot.objects.bulk_create(rows, ignore_conflicts=True)
+        configured = Slot.objects.filter(executor_class=name)
+        configured.filter(index__lt=count, offered=False).update(offered=True)
+        configured.filter(index__gte=count, offered=True).update(offered=False)
+    Slot.objects.exclude(executor_class__in=list(offered)).update(offered=False)
+    Slot.objects.filter(offered=False, lease=None).exclude(executors__state__in=_ACTIVE).delete()
+
+
+@transaction.atomic
+def connect(token: str) -> bool:
+    """Lets an executor in, once; false for any other token."""
+    found = Executor.objects.select_for_update(no_key=True, of=("self",)).filter(
+        token=token, state=ExecutorState.STARTING
+    )
+    executor = found.first()
+    if executor is None:
+        return False
+    executor.state = ExecutorState.ASSIGNED if executor.job_id else ExecutorState.WAITING
+    executor.deadline = None
+    executor.save(update_fields=["state", "deadline"])
+    log.info("executor connected", executor_class=executor.executor_class, state=executor.state)
+    return True
+
+
+def orders(token: str, *, offer_sent: bool, start_sent: bool) -> Orders:
+    """What there is to say to an executor."""
+    wanted = "job__start" if offer_sent else "job__offer"
+    row = (
+        Executor.objects.filter(token=token, state__in=_CONNECTED)
+        .values("job__job_uuid", "job__ended_at", "job__abandoned", "address", wanted)
+        .first()
+    )
+    if row is None:
+        return Orders(None, None, over=True)
+    if row["job__job_uuid"] is None:
+        return Orders(None, None, over=False)
+    job_uuid = str(row["job__job_uuid"])
+    if row["job__ended_at"] is not None:
+        return Orders(job_uuid, None, over=bool(row["job__abandoned"]))
+    text = None if start_sent else (row[wanted] or None)
+    return Orders(job_uuid, text, over=False)
+
+
+def address_of(token: str) -> str | None:
+    """Where an executor's clients reach it, if its manager knows."""
+    found = Executor.objects.filter(token=token).values_list("address", flat=True).first()
+    return found or None
+
+
+def offer_for_executor(text: str, address: str) -> str:
+    """A validator's offer as its executor gets it: the same, with the executor's address."""
+    frame = json.loads(text)
+    if frame.get("streaming_details") is None:
+        return text
+    frame["streaming_details"]["executor_ip"] = address
+    return json.dumps(frame, separators=(",", ":"))
+
+
+@transaction.atomic
+def disconnect(token: str, at: datetime) -> None:
+    """Notes that an executor's socket is closed. A job that had not ended ends with that."""
+    executor = _locked(token)
+    if executor is None or executor.state not in _CONNECTED:
+        return
+    finished = executor.job is not None and executor.job.ended_at is not None
+    executor.state = ExecutorState.LEAVING
+    executor.deadline = at + timedelta(seconds=EXIT_SECONDS if finished else 0)
+    executor.save(update_fields=["state", "deadline"])
+    if executor.job is not None and not finished:
+        jobs.end(str(executor.job.job_uuid), rules.lost(connected=True), at)
+    wake_on_commit(FLEET)
+
+
+def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -> list[Measure]:
+    """What the fleet needs now."""
+    active = {
+        executor["slot_id"]: rules.Executor(
+            token=executor["token"],
+            state=ExecutorState(executor["state"]),
+            deadline=executor["deadline"],
+            job=str(executor["job__job_uuid"]) if executor["job__job_uuid"] else None,
+        )
+        for executor in Executor.objects.filter(state__in=_ACTIVE).values(
+            "slot_id", "token", "state", "deadline", "job__job_uuid"
+        )
+    }
+    rows = Slot.objects.values(
+        "id",
+        "executor_class",
+        "offered",
+        "lease_expires",
+        job=F("lease__job_uuid"),
+        state=F("lease__state"),
+        deadline=F("lease__deadline"),
+        ended_at=F("lease__ended_at"),
+        abandoned=F("lease__abandoned"),
+    )
+    known = [
+        rules.Slot(
+            id=row["id"],
+            executor_class=row["executor_class"],
+            offered=row["offered"],
+            lease=_lease(row) if row["job"] else None,
+            executor=active.get(row["id"]),
+        )
+        for row in rows
+    ]
+    _count(known)
+    return rules.measures(known, at=at, warm_starts=warm_starts, held_back=held_back)
+
+
+def _lease(row: Mapping[str, object]) -> rules.Lease:
+    deadline, expires, ended_at = row["deadline"], row["lease_expires"], row["ended_at"]
+    if not isinstance(deadline, datetime):
+        raise TypeError("a leased slot's job has no deadline")
+    return rules.Lease(
+        job=str(row["job"]),
+        state=JobState(str(row["state"])),
+        deadline=deadline,
+        expires=expires if isinstance(expires, datetime) else deadline,
+        ended_at=ended_at if isinstance(ended_at, datetime) else None,
+        abandoned=bool(row["abandoned"]),
+    )
+
+
+def _count(known: list[rules.Slot]) -> None:
+    busy: dict[str, int] = {}
+    for slot in known:
+        busy[slot.executor_class] = busy.get(slot.executor_class, 0) + (slot.lease is not None)
+    for name, count in busy.items():
+        metrics.SLOTS_BUSY.labels("miner", name).set(count)
+
+
+def plan_start(start: StartExecutor, *, token: str, manager: str, at: datetime) -> bool:
+    """Makes the row of an executor that is about to be started; false if the slot has one."""
+    seconds = rules.startup_seconds(start.executor_class)
+    try:
+        with transaction.atomic():
+            slot = Slot.objects.select_for_update(no_key=True).get(id=start.slot)
+            Executor.objects.create(
+                token=token,
+                slot=slot,
+                executor_class=start.executor_class,
+                manager=manager,
+                job=_open_lease(slot),
+                created_at=at,
+                deadline=at + timedelta(seconds=seconds),
+            )
+    except (IntegrityError, Slot.DoesNotExist):
+        return False
+    return True
+
+
+def _open_lease(slot: Slot) -> Job | None:
+    job = slot.lease
+    return job if job is not None and job.ended_at is None else None
+
+
+def note_handle(token: str, handle: str, address: str | None) -> None:
+    """Stores by which name an executor's manager knows it."""
+    Executor.objects.filter(token=token).update(handle=handle, address=address or "")
+
+
+@transaction.atomic
+def gone(token: str, at: datetime) -> None:
+    """An executor does not run any more. Its job ends if it had not, and its slot is free."""
+    executor = _locked(token)
+    if executor is None or executor.state == ExecutorState.GONE:
+        return
+    connected = executor.state != ExecutorState.STARTING
+    executor.state = ExecutorState.GONE
+    executor.gone_at = at
+    executor.save(update_fields=["state", "gone_at"])
+    if executor.job is not None:
+        jobs.end(str(executor.job.job_uuid), rules.lost(connected=connected), at)
+        leases.release(executor.slot_id, executor.job)
+    wake_on_commit(FLEET)
+
+
+@transaction.atomic
+def release(slot: int, job_uuid: str) -> None:
+    """Frees the slot of a job that has ended and whose executor is gone."""
+    job = Job.objects.filter(job_uuid=job_uuid).exclude(ended_at=None).first()
+    if job is not None and leases.release(slot, job):
+        wake_on_commit(FLEET)
+
+
+def known() -> list[Known]:
+    """All executors that are not gone."""
+    return [
+        Known(
+            token=row["token"],
+            handle=row["handle"],
+            executor_class=row["executor_class"],
+            state=ExecutorState(row["state"]),
+            has_job=row["job_id"] is not None,
+        )
+        for row in Executor.objects.filter(state__in=_ACTIVE).values(
+            "token", "handle", "executor_class", "state", "job_id"
+        )
+    ]
+
+
+def forget_old(at: datetime) -> int:
+    """Deletes executors that are gone for two days; how many."""
+    return Executor.objects.filter(gone_at__lt=at - KEEP).delete()[0]
+
+
+def _locked(token: str) -> Executor | None:
+    found = Executor.objects.select_for_update(no_key=True, of=("self",)).select_related("job")
+    return found.defer("job__offer", "job__start").filter(token=token).first()

@@ -1,0 +1,50 @@
+"""Django's settings; everything an operator may change is in `config`."""
+
+from datetime import timedelta
+
+from compute_horde_common.contrib.django import defaults
+from miner.config import config
+
+SECRET_KEY = config.secret_key.get_secret_value()
+DEBUG = config.debug
+ALLOWED_HOSTS = config.allowed_hosts
+CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = defaults.secure_cookies(config)
+SECURE_PROXY_SSL_HEADER = defaults.proxy_ssl_header(config)
+SECURE_HSTS_SECONDS = defaults.hsts_seconds(config)
+
+INSTALLED_APPS = [*defaults.APPS, "miner"]
+MIDDLEWARE = defaults.MIDDLEWARE
+TEMPLATES = defaults.TEMPLATES
+ROOT_URLCONF = "miner.urls"
+ASGI_APPLICATION = "miner.asgi.application"
+STATIC_URL = defaults.STATIC_URL
+WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
+AUTH_PASSWORD_VALIDATORS = defaults.AUTH_PASSWORD_VALIDATORS
+
+DATABASES = {"default": defaults.postgres(config)}
+DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
+REDIS_URL = str(config.redis_url)
+LOGGING = defaults.logging(config)
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+UNFOLD = {"SITE_TITLE": "ComputeHorde miner", "SITE_HEADER": "Miner"}
+
+_ON_CHAIN = {
+    "sync_validators": {
+        "task": "miner.tasks.sync_validators",
+        "schedule": timedelta(seconds=config.chain_sync_seconds),
+    },
+    "announce_address": {
+        "task": "miner.tasks.announce_address",
+        "schedule": timedelta(seconds=config.chain_sync_seconds),
+    },
+}
+CELERY_BEAT_SCHEDULE = {
+    **({} if config.is_local_miner else _ON_CHAIN),
+    "forget_old_data": {
+        "task": "miner.tasks.forget_old_data",
+        "schedule": timedelta(minutes=10),
+    },
+}

@@ -1,0 +1,111 @@
+"""What the miner does from time to time. Every task may fail or run twice without harm."""
+
+import asyncio
+from ipaddress import ip_address
+from typing import Final
+
+import httpcore
+import structlog
+from celery import shared_task
+
+from compute_horde_common.chain.interface import Address, ChainError, chain_validators
+from compute_horde_common.contrib.django.celery import at_start
+from miner.config import config
+from miner.services import executors, jobs, receipts, subnet
+from miner.wiring import chain, clock
+
+log = structlog.get_logger(__name__)
+
+ECHO_SERVICES: Final = ("https://checkip.amazonaws.com", "https://ipv4.icanhazip.com")
+"""Each answers a request with the address that it came from."""
+ECHO_SECONDS: Final = 5.0
+_LONGEST_ADDRESS: Final = 64
+_TIMEOUT: Final = dict.fromkeys(("connect", "read", "write", "pool"), ECHO_SECONDS)
+_HTTP_ERRORS: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+
+
+class AddressUnknown(RuntimeError):
+    """Nobody could tell under which address this miner is reached."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"none of {', '.join(ECHO_SERVICES)} told our public address;"
+            " set BITTENSOR_MINER_ADDRESS"
+        )
+
+
+@at_start
+@shared_task
+def sync_validators() -> None:
+    """Reads from the chain whom to serve."""
+    try:
+        hotkeys = asyncio.run(_validators())
+    except ChainError as error:
+        log.warning("validators not read from chain", error=str(error))
+        return
+    log.info("validators read from chain", served=subnet.store_validators(hotkeys))
+
+
+async def _validators() -> list[str]:
+    connection = chain()
+    try:
+        metagraph = await connection.metagraph()
+    finally:
+        await connection.aclose()
+    found = chain_validators(
+        metagraph,
+        minimum_stake=config.validator_minimum_stake,
+        limit=config.validator_limit,
+        always=config.always_served_validators,
+    )
+    return [neuron.hotkey for neuron in found]
+
+
+@at_start
+@shared_task
+def announce_address() -> None:
+    """Tells the chain where this miner is, if the chain does not know."""
+    try:
+        changed = asyncio.run(_announce())
+    except (ChainError, AddressUnknown) as error:
+        log.warning("address not announced", error=str(error))
+        return
+    if changed:
+        log.info("address announced", port=config.bittensor_miner_port)
+
+
+async def _announce() -> bool:
+    host = await _public_address()
+    connection = chain()
+    try:
+        return await connection.publish_axon(Address(host, config.bittensor_miner_port))
+    finally:
+        await connection.aclose()
+
+
+async def _public_address() -> str:
+    if config.bittensor_miner_address != "auto":
+        return config.bittensor_miner_address
+    async with httpcore.AsyncConnectionPool() as http:
+        for service in ECHO_SERVICES:
+            try:
+                answer = await http.request("GET", service, extensions={"timeout": _TIMEOUT})
+                found = ip_address(answer.content[:_LONGEST_ADDRESS].decode().strip())
+            except (*_HTTP_ERRORS, ValueError) as error:
+                log.info("public address not told", service=service, error=str(error))
+                continue
+            if found.is_global:
+                return str(found)
+    raise AddressUnknown
+
+
+@shared_task
+def forget_old_data() -> None:
+    """Deletes what nobody asks for any more."""
+    now = clock().now()
+    log.info(
+        "old data forgotten",
+        jobs=jobs.forget_old(now),
+        executors=executors.forget_old(now),
+        receipts=receipts.forget_old(now),
+    )

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from compute_horde_common.contrib.django.config import env_example
+from miner.config import MinerConfig
+
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
+NEEDED = {
+    "SECRET_KEY": "x" * 32,
+    "DATABASE_URL": "postgresql://u:p@localhost/db",
+    "REDIS_URL": "redis://localhost/0",
+}
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, **variables: str) -> MinerConfig:
+    for name, value in {**NEEDED, **variables}.items():
+        monkeypatch.setenv(name, value)
+    return MinerConfig()
+
+
+def test_the_example_names_every_variable() -> None:
+    assert EXAMPLE.read_text() == env_example(MinerConfig)
+
+
+def test_slots_are_counted_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(monkeypatch, EXECUTOR_SLOTS="always_on.test=2, always_on.gpu-24gb=1")
+
+    assert config.slots == {"always_on.test": 2, "always_on.gpu-24gb": 1}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"EXECUTOR_SLOTS": "always_on.unheard-of=1"},
+        {"EXECUTOR_SLOTS": "always_on.test"},
+        {"EXECUTOR_SLOTS": "always_on.test=-1"},
+        {"EXECUTOR_SLOTS": "always_on.test=5000"},
+        {"BITTENSOR_MINER_ADDRESS": "miner.example"},
+        {"IS_LOCAL_MINER": "true"},
+    ],
+)
+def test_a_faulty_environment_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    with pytest.raises(ValidationError):
+        configured(monkeypatch, **variables)
+
+
+def test_an_operator_may_add_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(
+        monkeypatch,
+        EXTRA_EXECUTOR_CLASSES='[{"name": "always_on.of-tests", "spin_up_seconds": 1}]',
+        EXECUTOR_SLOTS="always_on.of-tests=1",
+    )
+
+    assert config.slots == {"always_on.of-tests": 1}

@@ -1,0 +1,1 @@
+"""What the validator decides, as pure functions: values in, values out."""

@@ -1,0 +1,170 @@
+"""Jobs: taken from the facilitator, moved forward, ended. A status is assigned in `move` alone;
+what the facilitator must hear is written beside it, in the same transaction."""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from compute_horde_common.contrib.django import outbox
+from compute_horde_common.jobs.failures import (
+    HordeFailure,
+    JobFailure,
+    Participant,
+    Rejection,
+    RejectionReason,
+)
+from compute_horde_common.jobs.lifecycle import NEXT, JobStatus
+from compute_horde_common.protocol.base import encode
+from compute_horde_common.protocol.facilitator_validator import (
+    CheatedJob,
+    JobRequest,
+    StatusMetadata,
+    StatusUpdate,
+)
+from compute_horde_common.protocol.signatures import BadSignature, Verifier
+from compute_horde_common.telemetry.metrics import JOB_MOVES
+from validator.domain.assignments import JobCase, within_bounds
+from validator.domain.requests import check_report, verified_spec
+from validator.models import Attempt, Job, StatusChange
+from validator.models.jobs import ENDED, plain
+from validator.services import subnet
+
+FACILITATOR = "facilitator"
+
+log = structlog.get_logger(__name__)
+
+
+@transaction.atomic
+def take(request: JobRequest, *, own: str, verify: Verifier, at: datetime) -> JobCase | None:
+    """The job of a request, to be driven; ``None`` if there is nothing to do.
+
+    A request that was seen before changes nothing: what is to be said about its job was said or
+    is in the outbox. A bad one makes a rejected job.
+
+    Raises:
+        ValueError: its uuid is none, so nothing can be answered.
+    """
+    if str(UUID(request.uuid)) != request.uuid:
+        raise ValueError("the uuid of a job request is not in its usual spelling")
+    if Job.objects.filter(uuid=request.uuid).exists():
+        log.info("job request repeated", job=request.uuid)
+        return None
+    claimed = request.signature.signatory if request.signature else ""
+    try:
+        identity = request.signature.identity if request.signature else None
+        allowed = subnet.allowed_signers(own, plain(claimed, 64))
+        spec = verified_spec(request, allowed, verify)
+        _check_unused(identity)
+    except BadSignature as error:
+        _reject(request, str(error), at)
+        return None
+    job = _new_job(request, JobStatus.RECEIVED, at)
+    job.signatory = claimed
+    job.signature_identity = identity
+    job.save(force_insert=True)
+    _announce(request.uuid, JobStatus.RECEIVED, at, None)
+    return JobCase(request.uuid, spec)
+
+
+@transaction.atomic
+def move(
+    job_uuid: str, to: JobStatus, at: datetime, metadata: StatusMetadata | None = None
+) -> bool:
+    """Moves a job to a status; False if it may not go there from where it is, because it was
+    there before or has ended."""
+    before = [status.value for status, following in NEXT.items() if to in following]
+    changes: dict[str, object] = {"status": to.value}
+    if to.is_end:
+        changes["ended_at"] = at
+    if not Job.objects.filter(uuid=job_uuid, status__in=before).update(**changes):
+        return False
+    _announce(job_uuid, to, at, metadata)
+    return True
+
+
+def settle(job_uuid: str, failure: Rejection | JobFailure | HordeFailure, at: datetime) -> bool:
+    """Ends a job with a failure; False if it had ended already."""
+    with transaction.atomic():
+        Attempt.objects.filter(job_id=job_uuid, ended_at=None).update(
+            ended_at=at, outcome=plain(str(failure.reason), 200), offer=""
+        )
+        return move(job_uuid, failure.status, at, within_bounds(failure))
+
+
+def unfinished() -> list[str]:
+    """The jobs that have not ended, oldest first."""
+    found = Job.objects.exclude(status__in=ENDED).order_by("received_at")
+    return [str(uuid) for uuid in found.values_list("uuid", flat=True)]
+
+
+def case_of(job_uuid: str) -> JobCase | None:
+    """A job that was taken before; ``None`` if it has ended."""
+    job = Job.objects.filter(uuid=job_uuid).exclude(status__in=ENDED).first()
+    if job is None:
+        return None
+    return JobCase(job_uuid, JobRequest.model_validate_json(job.request).spec())
+
+
+@transaction.atomic
+def mark_cheated(report: CheatedJob, *, own: str, verify: Verifier) -> bool:
+    """Marks a completed job as cheated on; False if there is none, or it is marked already.
+
+    Raises:
+        BadSignature: the report is not by somebody who may use this validator.
+    """
+    claimed = report.signature.signatory if report.signature else ""
+    check_report(report, subnet.allowed_signers(own, plain(claimed, 64)), verify)
+    try:
+        uuid = UUID(report.job_uuid)
+    except ValueError:
+        return False
+    completed = Q(uuid=uuid, status=JobStatus.COMPLETED.value, cheated=False)
+    marked = Job.objects.filter(completed).update(cheated=True, cheat_report=encode(report))
+    return marked > 0
+
+
+def _check_unused(identity: str | None) -> None:
+    if Job.objects.filter(signature_identity=identity).exists():
+        raise BadSignature("this signature was used for another job")
+
+
+def _reject(request: JobRequest, message: str, at: datetime) -> None:
+    job = _new_job(request, JobStatus.REJECTED, at)
+    job.ended_at = at
+    job.save(force_insert=True)
+    rejection = Rejection(
+        rejected_by=Participant.VALIDATOR,
+        reason=RejectionReason.INVALID_SIGNATURE,
+        message=message,
+    )
+    _announce(request.uuid, JobStatus.REJECTED, at, within_bounds(rejection))
+
+
+def _new_job(request: JobRequest, status: JobStatus, at: datetime) -> Job:
+    return Job(
+        uuid=request.uuid,
+        status=status.value,
+        executor_class=request.executor_class,
+        on_trusted_miner=request.on_trusted_miner,
+        namespace=plain(request.job_namespace or "", 255),
+        request=encode(request),
+        received_at=at,
+    )
+
+
+def _announce(
+    job_uuid: str, status: JobStatus, at: datetime, metadata: StatusMetadata | None
+) -> None:
+    StatusChange.objects.create(
+        job_id=job_uuid,
+        status=status.value,
+        at=at,
+        metadata=metadata.model_dump_json(exclude_none=True) if metadata else "",
+    )
+    update = StatusUpdate(uuid=job_uuid, status=status, metadata=metadata)
+    outbox.put(FACILITATOR, job_uuid, encode(update))
+    JOB_MOVES.labels("validator", status.value).inc()
+    log.info("job moved", job=job_uuid, status=status.value)

@@ -1,0 +1,49 @@
+"""Django's settings; everything an operator may change is in `config`."""
+
+from datetime import timedelta
+
+from compute_horde_common.contrib.django import defaults
+from compute_horde_common.jobs.executor_classes import define
+from validator.config import config
+
+define(config.extra_executor_classes)
+
+SECRET_KEY = config.secret_key.get_secret_value()
+DEBUG = config.debug
+ALLOWED_HOSTS = config.allowed_hosts
+CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = defaults.secure_cookies(config)
+SECURE_PROXY_SSL_HEADER = defaults.proxy_ssl_header(config)
+SECURE_HSTS_SECONDS = defaults.hsts_seconds(config)
+
+INSTALLED_APPS = [*defaults.APPS, "validator"]
+MIDDLEWARE = defaults.MIDDLEWARE
+TEMPLATES = defaults.TEMPLATES
+ROOT_URLCONF = "validator.urls"
+ASGI_APPLICATION = "validator.asgi.application"
+STATIC_URL = defaults.STATIC_URL
+WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
+AUTH_PASSWORD_VALIDATORS = defaults.AUTH_PASSWORD_VALIDATORS
+
+DATABASES = {"default": defaults.postgres(config)}
+DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
+REDIS_URL = str(config.redis_url)
+LOGGING = defaults.logging(config)
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+UNFOLD = {"SITE_TITLE": "ComputeHorde validator", "SITE_HEADER": "Validator"}
+
+CELERY_BEAT_SCHEDULE = {
+    name: {
+        "task": f"validator.tasks.{name}",
+        "schedule": timedelta(seconds=seconds),
+        # A turn that could not begin before the next one is not made up for.
+        "options": {"expires": seconds},
+    }
+    for name, seconds in {
+        "sync_metagraph": config.chain_sync_seconds,
+        "sync_manifests": config.manifest_sync_seconds,
+        "forget_old_receipts": 3600.0,
+    }.items()
+}

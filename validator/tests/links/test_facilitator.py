@@ -1,0 +1,343 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+
+import pytest
+from pydantic import BaseModel
+from typing_extensions import override
+
+from compute_horde_common.chain.interface import Address, Metagraph, Neuron
+from compute_horde_common.chain.keys import Hotkey, verify
+from compute_horde_common.clock import HandWoundClock, SystemClock
+from compute_horde_common.contrib.django import outbox
+from compute_horde_common.contrib.django.db import in_database
+from compute_horde_common.jobs.lifecycle import JobStatus
+from compute_horde_common.links.link import Link, LinkError, LinkTimeout, Pipe
+from compute_horde_common.links.memory import pipe_pair
+from compute_horde_common.links.websocket import DialFailed
+from compute_horde_common.protocol.base import Codec
+from compute_horde_common.protocol.facilitator_validator import (
+    AuthChallenge,
+    ChallengeAuthentication,
+    Heartbeat,
+    Response,
+    StaticAuthentication,
+    StatusUpdate,
+    ValidatorToFacilitator,
+    challenge_text,
+)
+from compute_horde_common.protocol.signatures import hex_verified
+from tests.links.scripted import MemoryDial
+from tests.samples import MakeRequest
+from validator.domain.assignments import JobCase, Terms
+from validator.domain.phases import Phase
+from validator.links.dialling import FACILITATOR_CODEC, FacilitatorLink
+from validator.links.dispatch import Dispatcher
+from validator.links.facilitator import NotLetIn, Post, stay_connected
+from validator.links.office import Office
+from validator.models import Job
+from validator.services import jobs, subnet
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 5.0
+Owe = Callable[..., Awaitable[None]]
+NONCE = "n" * 32
+
+
+class Facilitator:
+    """The facilitator's end of one socket; the test says what it says."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        codec = Codec[ValidatorToFacilitator](ValidatorToFacilitator)
+        self.pipe = pipe
+        self.link: Link[ValidatorToFacilitator, BaseModel] = Link(pipe, codec, clock=SystemClock())
+
+    async def let_in(self) -> None:
+        await self.link.expect(StaticAuthentication, within=PATIENCE)
+        await self.link.send(Response.ok())
+
+    async def hear(self) -> tuple[str, JobStatus]:
+        """The next status, unconfirmed."""
+        update = await self.link.expect(StatusUpdate, within=PATIENCE)
+        return update.uuid, update.status
+
+    async def confirm(self, answer: Response | None = None) -> None:
+        await self.link.send(answer or Response.ok())
+
+
+@pytest.fixture
+def real_office(office: Office) -> Office:
+    return Office(office.signer, office.public_key, office.verify, SystemClock())
+
+
+class Recorder(Dispatcher):
+    """Notes which jobs were to be driven."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    @override
+    def start(self, job_uuid: str, case: JobCase | None = None) -> None:
+        self.started.append(job_uuid)
+
+
+@pytest.fixture
+def dispatcher() -> Recorder:
+    return Recorder()
+
+
+@asynccontextmanager
+async def connected(
+    post: Post, *, challenges: bool = False
+) -> AsyncIterator[tuple[Facilitator, "asyncio.Task[None]"]]:
+    ours, theirs = pipe_pair()
+    link: FacilitatorLink = Link(ours, FACILITATOR_CODEC, clock=post.office.clock)
+    task = asyncio.create_task(post.converse(link, challenges=challenges))
+    try:
+        yield Facilitator(theirs), task
+    finally:
+        await theirs.close()
+        with suppress(LinkError, asyncio.CancelledError):
+            await asyncio.wait_for(task, PATIENCE)
+
+
+@pytest.fixture
+def post(real_office: Office, dispatcher: Recorder) -> Post:
+    return Post(real_office, dispatcher, allow_static=True)
+
+
+@pytest.fixture
+def owe() -> Owe:
+    """Puts statuses of a job into the outbox."""
+
+    def put(job_uuid: str, *statuses: JobStatus) -> None:
+        for status in statuses:
+            update = StatusUpdate(uuid=job_uuid, status=status)
+            outbox.put(jobs.FACILITATOR, job_uuid, update.model_dump_json())
+
+    return in_database(put)
+
+
+async def owed() -> int:
+    return len(await in_database(outbox.pending)(jobs.FACILITATOR))
+
+
+async def test_a_challenge_is_answered_with_our_signature(post: Post, alice: Hotkey) -> None:
+    async with connected(post, challenges=True) as (facilitator, _):
+        await facilitator.link.send(AuthChallenge(nonce=NONCE))
+        answer = await facilitator.link.expect(ChallengeAuthentication, within=PATIENCE)
+
+    assert (answer.hotkey, answer.nonce) == (alice.ss58, NONCE)
+    assert hex_verified(alice.ss58, challenge_text(alice.ss58, NONCE), answer.signature, verify)
+
+
+async def test_without_a_challenge_the_old_form_is_used(
+    post: Post, alice: Hotkey, office: Office
+) -> None:
+    async with connected(post) as (facilitator, _):
+        hello = await facilitator.link.expect(StaticAuthentication, within=PATIENCE)
+
+    signature = bytes.fromhex(hello.signature.removeprefix("0x"))
+    assert hello.public_key == office.public_key.hex()
+    assert verify(alice.ss58, office.public_key, signature)
+
+
+async def test_the_old_form_is_not_used_where_the_operator_forbids_it(
+    real_office: Office, dispatcher: Recorder
+) -> None:
+    strict = Post(real_office, dispatcher, allow_static=False)
+    async with connected(strict) as (_, task):
+        with pytest.raises(NotLetIn, match="ALLOW_STATIC"):
+            await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_a_refusal_is_told(post: Post) -> None:
+    async with connected(post) as (facilitator, task):
+        await facilitator.link.send(Response.refusal("auth.validator_not_found", "who?"))
+        with pytest.raises(NotLetIn, match=r"auth\.validator_not_found"):
+            await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_it_beats_at_once_and_every_minute(office: Office, dispatcher: Recorder) -> None:
+    post = Post(office, dispatcher, allow_static=True)
+    clock = office.clock
+    assert isinstance(clock, HandWoundClock)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.expect(Heartbeat, within=PATIENCE)
+        await clock.advance(60)
+
+        assert await facilitator.link.expect(Heartbeat, within=PATIENCE)
+
+
+async def test_a_job_is_received_and_driven(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    request = make_request(alice)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(request)
+
+        assert await facilitator.hear() == (request.uuid, JobStatus.RECEIVED)
+    assert dispatcher.started == [request.uuid]
+
+
+async def test_a_job_that_is_sent_twice_is_driven_once(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    request, last = make_request(alice), make_request(alice, timestamp_ns=2)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(request)
+        await facilitator.link.send(request)
+        await facilitator.link.send(last)
+        await facilitator.hear()
+        await facilitator.confirm()
+
+        assert await facilitator.hear() == (last.uuid, JobStatus.RECEIVED)
+    assert dispatcher.started == [request.uuid, last.uuid]
+
+
+async def test_a_strangers_job_is_rejected_and_not_driven(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, bob: Hotkey
+) -> None:
+    request = make_request(bob)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(request)
+
+        assert await facilitator.hear() == (request.uuid, JobStatus.REJECTED)
+    assert dispatcher.started == []
+
+
+@pytest.mark.parametrize("rubbish", ["{", "[]", '{"message_type": "V9"}', '"\\u0000"'])
+async def test_rubbish_is_dropped_and_the_link_lives_on(
+    post: Post, make_request: MakeRequest, alice: Hotkey, rubbish: str
+) -> None:
+    request = make_request(alice)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.pipe.send_text(rubbish)
+        await facilitator.link.send(make_request(alice, "no-uuid"))
+        await facilitator.link.send(request)
+
+        assert await facilitator.hear() == (request.uuid, JobStatus.RECEIVED)
+
+
+async def test_statuses_are_said_one_at_a_time(post: Post, owe: Owe) -> None:
+    await owe("job", JobStatus.RECEIVED, JobStatus.ACCEPTED)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.hear()
+
+        with pytest.raises(LinkTimeout):
+            await facilitator.link.expect(StatusUpdate, within=0.05)
+        await facilitator.confirm()
+        assert await facilitator.hear() == ("job", JobStatus.ACCEPTED)
+
+
+async def test_what_was_not_confirmed_is_said_again_on_the_next_link(post: Post, owe: Owe) -> None:
+    await owe("job", JobStatus.RECEIVED, JobStatus.ACCEPTED, JobStatus.COMPLETED)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.hear()
+        await facilitator.confirm()
+        await facilitator.hear()
+
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        heard = [await facilitator.hear()]
+        await facilitator.confirm()
+        heard.append(await facilitator.hear())
+
+    assert heard == [("job", JobStatus.ACCEPTED), ("job", JobStatus.COMPLETED)]
+
+
+@pytest.mark.parametrize("kind", ["job.integrity_error", "job.not_found", "extra_forbidden"])
+async def test_a_status_that_is_refused_does_not_block_the_others(
+    post: Post, owe: Owe, kind: str
+) -> None:
+    await owe("job", JobStatus.RECEIVED, JobStatus.ACCEPTED)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.hear()
+        await facilitator.confirm(Response.refusal(kind, "no"))
+
+        assert await facilitator.hear() == ("job", JobStatus.ACCEPTED)
+
+
+async def test_a_status_is_kept_when_we_turn_out_not_to_be_let_in(post: Post, owe: Owe) -> None:
+    await owe("job", JobStatus.RECEIVED)
+    async with connected(post) as (facilitator, task):
+        await facilitator.let_in()
+        await facilitator.hear()
+        await facilitator.confirm(Response.refusal("auth.not_authenticated", "who?"))
+        await asyncio.wait_for(task, PATIENCE)
+
+    assert await owed() == 1
+
+
+async def test_a_status_is_said_as_soon_as_there_is_one(post: Post, owe: Owe) -> None:
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.expect(Heartbeat, within=PATIENCE)
+        await owe("job", JobStatus.RECEIVED)
+
+        assert await facilitator.hear() == ("job", JobStatus.RECEIVED)
+
+
+async def test_a_job_goes_on_while_the_link_is_broken(
+    real_office: Office, terms: Terms, dial: MemoryDial, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    request = make_request(alice, streaming_details={"public_key": "pem"})
+    await in_database(serve_one)(real_office.clock.now())
+
+    async with asyncio.TaskGroup() as group:
+        real = Dispatcher(
+            group,
+            office=real_office,
+            terms=terms,
+            dial=lambda _host, _port, uuid, within: dial.to(uuid, within),
+        )
+        async with connected(Post(real_office, real, allow_static=True)) as (facilitator, _):
+            await facilitator.let_in()
+            await facilitator.link.send(request)
+            miner = await dial.socket()
+        await miner.greet()
+        await miner.say(*Phase, uuid=request.uuid)
+        await miner.farewell()
+
+    found = await in_database(Job.objects.get)(uuid=request.uuid)
+    assert found.status == JobStatus.COMPLETED
+
+
+def serve_one(at: datetime) -> None:
+    """Puts a miner with one executor on the chain."""
+    neuron = Neuron(0, "hot", "cold", 0.0, Address("192.0.2.1", 80), False, 0)
+    subnet.store_metagraph(Metagraph(12, 1, "0x", (neuron,)), at)
+    subnet.store_manifest("hot", {"always_on.test": 1}, at)
+
+
+async def test_the_facilitator_is_dialled_until_it_answers(
+    office: Office, dispatcher: Recorder, hand_wound_clock: HandWoundClock
+) -> None:
+    post = Post(office, dispatcher, allow_static=True)
+    refusals = iter(range(50))
+    arrived = asyncio.Event()
+
+    @asynccontextmanager
+    async def dial() -> AsyncIterator[tuple[FacilitatorLink, bool]]:
+        if next(refusals, None) is not None:
+            raise DialFailed("ws://facilitator", "refused")
+        arrived.set()
+        ours, _ = pipe_pair()
+        yield Link(ours, FACILITATOR_CODEC, clock=office.clock), False
+
+    task = asyncio.create_task(stay_connected(dial, post))
+    async with asyncio.timeout(PATIENCE):
+        while not arrived.is_set():
+            await hand_wound_clock.advance(30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
