@@ -8,7 +8,7 @@ import os
 from compute_horde_common.contrib.django import defaults
 from compute_horde_common.contrib.django.config import ServiceConfig
 
-SECRET_KEY = "only-for-tests"  # noqa: S105 - it is
+SECRET_KEY = "only-for-tests"
 INSTALLED_APPS = [*defaults.APPS, "facilitator", "validator", "miner"]
 MIDDLEWARE = defaults.MIDDLEWARE
 TEMPLATES = defaults.TEMPLATES

@@ -1,7 +1,8 @@
-"""Who takes part in the conversations. Each side has its own outbox and receipts."""
+"""Who takes part in the conversations. Each side has its own tables, as each service does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from enum import StrEnum
 from typing import ParamSpec, TypeVar
@@ -30,6 +31,16 @@ _speaker: ContextVar[Side] = ContextVar("speaker", default=Side.NOBODY)
 def speaker() -> Side:
     """On whose side the present code is."""
     return _speaker.get()
+
+
+@contextmanager
+def speaking_as(side: Side) -> Iterator[None]:
+    """Everything in the block is on a side; connections to the database begin in it, too."""
+    before = _speaker.set(side)
+    try:
+        yield
+    finally:
+        _speaker.reset(before)
 
 
 def as_side(side: Side, talk: Coroutine[object, object, R]) -> asyncio.Task[R]:

@@ -11,7 +11,7 @@ import pytest
 
 from compute_horde_devnet.network import Network
 from compute_horde_devnet.processes import wait_until
-from compute_horde_sdk.v1 import ComputeHordeClient, ComputeHordeJob
+from compute_horde_sdk.v1 import ComputeHordeAPIError, ComputeHordeClient, ComputeHordeJob
 from tests.conftest import SECONDS, SpecMaker, executors
 
 LABEL = "compute-horde.token"
@@ -32,6 +32,18 @@ async def _running(job: ComputeHordeJob) -> None:
     async with asyncio.timeout(SECONDS):
         while job.status.value != "volumes_ready":
             await job.refresh_from_facilitator()
+
+
+async def _until_accepted(client: ComputeHordeClient, spec: SpecMaker) -> None:
+    """Returns when the facilitator takes jobs for the validator again."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                job = await client.create_job(spec("true"))
+            except ComputeHordeAPIError:
+                continue
+            await job.wait()
+            return
 
 
 def _kill(network: Network, name: str) -> None:
@@ -55,16 +67,33 @@ async def test_a_job_survives_the_death_of_the_validators_link(
     assert job.result.stdout == "survived\n"
 
 
-async def test_a_job_submitted_while_the_validator_is_away_is_run_when_it_is_back(
+async def test_a_job_that_a_dying_validator_was_given_is_run_by_the_next_process(
     network: Network, client: ComputeHordeClient, spec: SpecMaker
 ) -> None:
-    _kill(network, "validator-1-link")
+    # Stopped, it holds its socket and hears nothing.
+    os.kill(network.child("validator-1-link").identity.pid, signal.SIGSTOP)
     job = await client.create_job(spec("echo", "late"))
-    network.restart("validator-1-link")
 
+    _kill(network, "validator-1-link")
+    network.restart("validator-1-link")
     await job.wait(timeout=SECONDS)
 
     assert job.status.value == "completed"
+
+
+async def test_a_validator_that_is_away_is_named(
+    network: Network, client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    _kill(network, "validator-1-link")
+    try:
+        with pytest.raises(ComputeHordeAPIError) as refused:
+            await client.create_job(spec("true"))
+    finally:
+        network.restart("validator-1-link")
+
+    assert refused.value.status_code == 400
+    assert client.compute_horde_validator_hotkey in str(refused.value)
+    await _until_accepted(client, spec)
 
 
 @pytest.mark.parametrize("process", ["web", "fleet"])

@@ -1,1 +1,5 @@
-"""Run jobs on ComputeHorde from Python. Import `compute_horde_sdk.v1`; the rest may change."""
+"""Run jobs on ComputeHorde from Python.
+
+Import from ``compute_horde_sdk.v1``: its names, signatures and defaults stay as they are.
+Everything below ``_internal`` may change in any release.
+"""

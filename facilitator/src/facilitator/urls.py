@@ -39,5 +39,6 @@ _validator_socket = conversation_consumer(
 websocket_urlpatterns = [
     path("ws/v0/", _validator_socket)  # type: ignore[arg-type]  # Channels routes applications
 ]
+handler400 = errors.bad_request
 handler404 = errors.page_not_found
 handler500 = errors.server_error

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -355,6 +356,15 @@ async def test_who_is_no_longer_a_validator_is_sent_away() -> None:
         await until(ValidatorConnection.objects.exists)
         await in_database(fleet.disallow)(BOB.ss58)
         await clock.advance(16)
+
+        assert await peer.closed() == 3001
+
+
+async def test_a_heartbeat_on_a_socket_that_was_given_up_ends_it() -> None:
+    async with let_in() as peer:
+        await until(ValidatorConnection.objects.exists)
+        await in_database(fleet.forget_connections)(now() + timedelta(minutes=4))
+        await peer.link.send(Heartbeat())
 
         assert await peer.closed() == 3001
 

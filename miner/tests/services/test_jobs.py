@@ -13,9 +13,14 @@ from compute_horde_common.jobs.failures import (
     RejectionReason,
 )
 from compute_horde_common.protocol.base import encode
-from compute_horde_common.protocol.validator_miner import DeclineJob, GenericError, OfferJob
+from compute_horde_common.protocol.validator_miner import (
+    DeclineJob,
+    GenericError,
+    HordeFailed,
+    OfferJob,
+)
 from miner.domain.progress import JobState, OutOfOrder
-from miner.domain.slots import EndJob, ExecutorState, ReleaseSlot, StopExecutor
+from miner.domain.slots import EXIT_SECONDS, EndJob, ExecutorState, ReleaseSlot, StopExecutor
 from miner.models import BlacklistedValidator, Executor, Job, JobMessage, Slot
 from miner.services import executors, jobs
 from miner.services.jobs import Attached
@@ -364,8 +369,35 @@ def test_a_job_ends_once(alice: Hotkey, at: datetime) -> None:
     assert Job.objects.get().state == JobState.ENDED
 
 
+def test_what_a_dead_executor_had_said_is_heard_before_its_job_is_given_up(
+    alice: Hotkey, at: datetime
+) -> None:
+    offer, token = running(alice, at)
+
+    executors.gone(token, at)
+    assert kinds(offer) == ["AcceptJob", "ExecutorReady"]
+
+    executors.gone(token, at + timedelta(seconds=executors.UNHEARD_SECONDS))
+    assert kinds(offer) == ["AcceptJob", "ExecutorReady", "HordeFailed"]
+
+
+def test_the_slot_of_a_job_that_ended_is_free_before_its_executor_is_gone(
+    alice: Hotkey, at: datetime
+) -> None:
+    offer, token = running(alice, at)
+    ending = HordeFailed(
+        job_uuid=offer.job_uuid, reported_by="executor", reason="generic_error", message=""
+    )
+
+    jobs.say(offer.job_uuid, ending, at)
+
+    assert Slot.objects.get().lease is None
+    assert Executor.objects.get(token=token).deadline == at + timedelta(seconds=EXIT_SECONDS)
+
+
 def test_messages_are_forgotten_an_hour_after_the_end(alice: Hotkey, at: datetime) -> None:
     offer, token = running(alice, at)
+    executors.disconnect(token, at)
     executors.gone(token, at)
 
     jobs.forget_old(at + timedelta(minutes=61))
@@ -376,6 +408,7 @@ def test_messages_are_forgotten_an_hour_after_the_end(alice: Hotkey, at: datetim
 
 def test_jobs_are_forgotten_after_two_days(alice: Hotkey, at: datetime) -> None:
     _offer, token = running(alice, at)
+    executors.disconnect(token, at)
     executors.gone(token, at)
 
     assert jobs.forget_old(at + timedelta(days=3)) == 1

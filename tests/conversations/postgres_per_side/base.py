@@ -13,4 +13,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def init_connection_state(self) -> None:
         super().init_connection_state()
         if self.connection is not None:
-            self.connection.execute(f"SET search_path TO {speaker()}, public")
+            self.connection.execute(f"SET search_path TO {speaker()}")

@@ -49,6 +49,12 @@ class ValidatorConfig(ServiceConfig):
     reservation_seconds: int = Field(
         default=7, ge=1, le=600, description="How long a miner may take to accept or decline."
     )
+    routing_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=600,
+        description="How long a job waits for an executor while all are busy with our own jobs.",
+    )
     executor_startup_seconds: int = Field(
         default=10,
         ge=0,

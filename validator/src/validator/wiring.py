@@ -48,6 +48,7 @@ def terms() -> Terms:
     return Terms(
         reservation=config.reservation_seconds,
         startup=config.executor_startup_seconds,
+        routing=config.routing_seconds,
         allow_private=config.allow_private_miners,
         trusted_miner=trusted,
     )

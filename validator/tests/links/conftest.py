@@ -23,7 +23,7 @@ def office(alice: Hotkey, hand_wound_clock: HandWoundClock) -> Office:
 
 @pytest.fixture
 def terms() -> Terms:
-    return Terms(reservation=7, startup=10, allow_private=True, trusted_miner=None)
+    return Terms(reservation=7, startup=10, routing=10, allow_private=True, trusted_miner=None)
 
 
 @pytest.fixture

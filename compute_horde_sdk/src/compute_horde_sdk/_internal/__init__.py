@@ -1,1 +1,1 @@
-"""Not for import: names here may change in any release."""
+"""How the public names work: ``client`` and ``job`` on top, ``http`` below, the rest are values."""

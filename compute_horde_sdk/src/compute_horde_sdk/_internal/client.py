@@ -1,67 +1,80 @@
-"""The client: creates, finds and follows jobs on one facilitator."""
+"""The client: creates jobs and finds them again."""
 
 import asyncio
-import inspect
+import importlib
 import json
-import random
-import uuid as uuids
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeAlias
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from compute_horde_common.clock import Clock, SystemClock
-from compute_horde_common.protocol.rest import JobPage, JobView, signature_headers
-from compute_horde_common.protocol.signatures import cheat_report_payload, job_payload, signed
-from compute_horde_sdk._internal.certificates import make_certificate, pem
+from compute_horde_common.protocol import rest, signatures
 from compute_horde_sdk._internal.errors import (
     ComputeHordeJobTimeoutError,
     ComputeHordeValidationError,
 )
-from compute_horde_sdk._internal.http import FacilitatorHttp, SigningKey
-from compute_horde_sdk._internal.job import ComputeHordeJob
-from compute_horde_sdk._internal.results import ComputeHordeJobStatus
-from compute_horde_sdk._internal.spec import ComputeHordeJobSpec, body_of, to_travel
+from compute_horde_sdk._internal.hotkey import HotkeySigner, SigningKey, Wallet
+from compute_horde_sdk._internal.http import Facilitator, parsed
+from compute_horde_sdk._internal.job import ComputeHordeJob, call
+from compute_horde_sdk._internal.results import (
+    ComputeHordeHordeFailure,
+    ComputeHordeJobFailure,
+    ComputeHordeJobRejection,
+    Failure,
+    JobBody,
+    PageBody,
+)
+from compute_horde_sdk._internal.spec import ComputeHordeJobSpec, compact_json, create_request
+from compute_horde_sdk._internal.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from compute_horde_sdk._internal.certificates import StreamingKey
 
 DEFAULT_FACILITATOR_URL = "https://facilitator.computehorde.io/"
-DEFAULT_MAX_JOB_RUN_ATTEMPTS = 3
-_PAGE_SIZE = 10
-_LONGEST_PAUSE_SECONDS = 5.0
-_HOPELESS = {"invalid_signature"}
+DEFAULT_ATTEMPTS = 3
+FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 5.0
+PAGE_SIZE = 10
 
-JobAttemptCallbackType: TypeAlias = Callable[[ComputeHordeJob], Awaitable[None] | None]
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_JOB_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_HOPELESS_REJECTIONS = {"invalid_signature", "validator_blacklisted", "invalid_receipt"}
+_HOPEFUL_JOB_FAILURES = {"download_failed", "unknown"}
 
-
-class _HotkeySigner:
-    def __init__(self, hotkey: SigningKey) -> None:
-        self._hotkey = hotkey
-        self.ss58 = hotkey.ss58_address
-
-    def sign(self, data: bytes) -> bytes:
-        return bytes(self._hotkey.sign(data))
+JobAttemptCallback = Callable[[ComputeHordeJob], object]
+"""Takes the job of an attempt; what it returns is awaited if it can be."""
 
 
 class ComputeHordeClient:
-    """Runs jobs on ComputeHorde.
+    """Sends jobs to the network through a facilitator.
+
+    Logs in by itself. Use it as ``async with ComputeHordeClient(...) as client``, or call
+    `aclose` when done.
 
     Args:
-        hotkey: signs requests: bittensor's keypair, or anything with ``sign`` and
-            ``ss58_address``. A wallet stands for its hotkey.
-        compute_horde_validator_hotkey: SS58 address of the validator that runs the jobs.
-        job_queue: taken for compatibility; it has no effect.
-        facilitator_url: the facilitator's address, with or without ``/api/v1/``.
-        clock: for tests.
-        transport: for tests: httpx's.
+        hotkey: the key that signs: a ``bittensor_wallet.Keypair``, a wallet that holds one, or any
+            object with ``ss58_address`` and ``sign(bytes) -> bytes``.
+        compute_horde_validator_hotkey: address of the validator that is to run the jobs.
+        job_queue: kept, and not used for anything.
+        facilitator_url: with or without ``/api/v1/``.
+        clock: what the time is; for tests.
+        transport: what carries requests; for tests.
 
-    Use it as ``async with ComputeHordeClient(...) as client``, or call `aclose` at the end.
+    Raises:
+        ComputeHordeValidationError: an argument cannot be used.
     """
 
     def __init__(
         self,
-        hotkey: SigningKey,
+        hotkey: SigningKey | Wallet,
         compute_horde_validator_hotkey: str,
         job_queue: str | None = None,
         facilitator_url: str = DEFAULT_FACILITATOR_URL,
@@ -69,13 +82,19 @@ class ComputeHordeClient:
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.hotkey = _signing_key(hotkey)
+        if not isinstance(compute_horde_validator_hotkey, str):
+            raise ComputeHordeValidationError(
+                "compute_horde_validator_hotkey", "must be the ss58 address of a hotkey, as str"
+            )
+        self._signer = HotkeySigner(hotkey)
+        self.hotkey = self._signer.key
         self.compute_horde_validator_hotkey = compute_horde_validator_hotkey
         self.job_queue = job_queue
         self.facilitator_url = facilitator_url
-        self.clock = clock or SystemClock()
-        self._signer = _HotkeySigner(self.hotkey)
-        self._http = FacilitatorHttp(self.hotkey, facilitator_url, self.clock, transport)
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.streaming_public_cert: x509.Certificate | None = None
+        self.streaming_private_key: rsa.RSAPrivateKey | None = None
+        self._facilitator = Facilitator(facilitator_url, self._signer, self.clock, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,116 +108,124 @@ class ComputeHordeClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes all connections."""
-        await self._http.aclose()
+        """Closes the connections. Jobs go on; this client cannot ask for them any more."""
+        await self._facilitator.aclose()
 
     async def authenticate(self) -> None:
-        """Logs in. Other calls do it when they have to.
+        """Logs in now; otherwise that happens before the first request.
 
         Raises:
-            ComputeHordeError: this hotkey is not let in, or the facilitator cannot be reached.
+            ComputeHordeError: the facilitator does not let this hotkey in.
         """
-        await self._http.login()
+        await self._facilitator.login()
 
     async def create_job(
         self, job_spec: ComputeHordeJobSpec, on_trusted_miner: bool = False
     ) -> ComputeHordeJob:
-        """Submits a job and returns at once. A retry of the request never makes a second one.
+        """Sends a job, and returns as soon as the facilitator has it.
+
+        A request that is repeated because its answer got lost makes no second job.
+
+        Args:
+            job_spec: what to run.
+            on_trusted_miner: run it on the validator's own trusted miner, to compare results.
 
         Raises:
-            ComputeHordeValidationError: the spec is wrong; nothing was sent.
-            ComputeHordeAPIError: the facilitator refused it; the text has its reasons.
+            ComputeHordeValidationError: the spec cannot work; nothing was sent.
+            ComputeHordeAPIError: the facilitator refused the job.
+            ComputeHordeError: the facilitator cannot be reached.
         """
-        certificate = key = streaming_cert = None
-        if job_spec.streaming:
-            certificate, key, streaming_cert = await asyncio.to_thread(self._streaming_keys)
-        spec = to_travel(job_spec, on_trusted_miner=on_trusted_miner, streaming_cert=streaming_cert)
-        body = body_of(
-            spec,
-            validator=self.compute_horde_validator_hotkey,
-            job_namespace=job_spec.job_namespace,
-            with_lists=(job_spec.input_volumes is not None, job_spec.output_volumes is not None),
+        key = await self._new_streaming_key() if job_spec.streaming else None
+        request = create_request(
+            job_spec,
+            validator_hotkey=self.compute_horde_validator_hotkey,
+            on_trusted_miner=bool(on_trusted_miner),
+            client_certificate=key.pem if key else None,
         )
-        signature = signed(job_payload(spec), self._signer, timestamp_ns=self._now_ns())
-        view = await self._http.request(
-            "POST",
-            "job-docker/",
-            JobView,
-            json=body,
-            headers={
-                **signature_headers(signature),
-                "Idempotency-Key": str(uuids.uuid4()),
-            },
+        signature = signatures.signed(
+            signatures.job_payload(request.signed), self._signer, timestamp_ns=self._now_ns()
         )
-        job = self._job(view)
-        job.streaming_public_cert, job.streaming_private_key = certificate, key
+        headers = {**rest.signature_headers(signature), "Idempotency-Key": str(uuid.uuid4())}
+        response = await self._facilitator.post("/job-docker/", request.content, headers)
+        job = self._job(parsed(JobBody, response))
+        if key is not None:
+            job.streaming_public_cert = self.streaming_public_cert = key.certificate
+            job.streaming_private_key = self.streaming_private_key = key.private_key
         return job
 
     async def run_until_complete(
         self,
         job_spec: ComputeHordeJobSpec,
         on_trusted_miner: bool = False,
-        job_attempt_callback: JobAttemptCallbackType | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the published signature
-        max_attempts: int = DEFAULT_MAX_JOB_RUN_ATTEMPTS,
+        job_attempt_callback: JobAttemptCallback | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+        max_attempts: int = DEFAULT_ATTEMPTS,
     ) -> ComputeHordeJob:
-        """Runs a job, again if the network failed it or nobody took it.
+        """Sends a job and waits for its end; sends it again where that may help.
 
-        A job that went wrong by itself is not run again: it would go wrong again.
+        That is when the network failed it, nobody was free to take it, or its inputs could not be
+        fetched. A job that went wrong by itself (exit status, time limit) would do so again, so it
+        is returned: look at ``status`` and ``error``.
 
         Args:
             job_spec: what to run.
-            on_trusted_miner: whether to run it on the validator's own miner.
-            job_attempt_callback: called with each job after it was created.
-            timeout: for all attempts together, in seconds; none is begun after it.
-            max_attempts: how many jobs at most; 0 or less: no limit.
-
-        Returns:
-            The last job, ended well or not; look at ``status``.
+            on_trusted_miner: run it on the validator's own trusted miner.
+            job_attempt_callback: called with each job that was created, before it is waited for.
+            timeout: seconds for all attempts together; no attempt starts after them.
+            max_attempts: how many jobs are created at most; 0 or less is without limit.
 
         Raises:
-            ComputeHordeJobTimeoutError: the time was over first; the job goes on running.
+            ComputeHordeJobTimeoutError: the time is over before an attempt has ended.
+            ComputeHordeError: as `create_job`.
         """
-        deadline = None if timeout is None else self.clock.now() + timedelta(seconds=timeout)
-        attempt = 0
+        limit = TimeLimit(timeout, self.clock)
+        attempt = 1
         while True:
-            attempt += 1
-            job = await self.create_job(job_spec, on_trusted_miner)
-            if job_attempt_callback is not None:
-                answer: Any = job_attempt_callback(job)
-                if inspect.isawaitable(answer):
-                    await asyncio.ensure_future(answer)
-            await job.wait(timeout=self._left(deadline))
-            if not _worth_another_try(job) or attempt == max_attempts:
+            job = await self._create_within(limit, timeout, job_spec, on_trusted_miner)
+            await call(job_attempt_callback, job)
+            await self._wait_within(limit, timeout, job)
+            pause = _pause_after(attempt)
+            is_last = attempt == max_attempts or pause >= limit.left
+            if is_last or not job.status.is_failed() or not _may_succeed_again(job.error):
                 return job
-            await self._pause(attempt, deadline, job)
+            await self.clock.sleep_until(self.clock.now() + timedelta(seconds=pause))
+            attempt += 1
 
     async def get_job(self, job_uuid: str) -> ComputeHordeJob:
-        """The job of that name.
+        """One of this hotkey's jobs.
 
         Raises:
-            ComputeHordeNotFoundError: there is none, or it is another hotkey's.
+            ComputeHordeNotFoundError: it has no such job.
+            ComputeHordeError: the facilitator cannot be asked.
         """
-        return self._job(await self.view(job_uuid))
+        name = _job_name("job_uuid", job_uuid)
+        return self._job(parsed(JobBody, await self._facilitator.get(f"/jobs/{name}/")))
 
-    async def get_jobs(self, page: int = 1, page_size: int = 10) -> list[ComputeHordeJob]:
-        """One page of this hotkey's jobs, newest first.
+    async def get_jobs(self, page: int = 1, page_size: int = PAGE_SIZE) -> list[ComputeHordeJob]:
+        """One page of this hotkey's jobs, each in full.
 
         Raises:
             ComputeHordeNotFoundError: there is no such page.
+            ComputeHordeError: the facilitator cannot be asked.
         """
-        return [self._job(view) for view in (await self._page(page, page_size)).results]
+        return [self._job(body) for body in (await self._page(page, page_size)).results]
 
     async def iter_jobs(self) -> AsyncIterator[ComputeHordeJob]:
-        """All of this hotkey's jobs, newest first, read page by page."""
-        number = 1
-        while True:
-            page = await self._page(number, _PAGE_SIZE)
-            for view in page.results:
-                yield self._job(view)
-            if page.next is None:
-                return
-            number += 1
+        """All of this hotkey's jobs, each once, asked for page by page.
+
+        Raises:
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        # A job that is created meanwhile moves the others on to the next page.
+        seen: set[str] = set()
+        number, has_more = 1, True
+        while has_more:
+            page = await self._page(number, PAGE_SIZE)
+            for body in page.results:
+                if body.uuid not in seen:
+                    seen.add(body.uuid)
+                    yield self._job(body)
+            number, has_more = number + 1, page.next is not None
 
     async def report_cheated_job(
         self,
@@ -207,87 +234,105 @@ class ComputeHordeClient:
         *,
         details: Any = None,  # noqa: ANN401 - any JSON
     ) -> str:
-        """Tells the validator that the miner cheated on a job.
+        """Says that the miner of a job cheated.
 
         Args:
             job_uuid: the job.
-            trusted_job_uuid: the same job, run on the trusted miner with another result.
-            details: evidence, as JSON.
+            trusted_job_uuid: the same job on the trusted miner, with another result.
+            details: what differs; any JSON.
 
         Returns:
             The facilitator's answer.
+
+        Raises:
+            ComputeHordeValidationError: ``details`` is no JSON.
+            ComputeHordeNotFoundError: one of the jobs is unknown, or is not of the right kind.
+            ComputeHordeAPIError: the report was refused, for example because there is one already.
         """
         body = {
-            "job_uuid": str(job_uuid),
-            "trusted_job_uuid": str(trusted_job_uuid),
-            "details": details,
+            "job_uuid": _job_name("job_uuid", job_uuid),
+            "trusted_job_uuid": _job_name("trusted_job_uuid", trusted_job_uuid),
         }
         try:
-            json.dumps(details, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ComputeHordeValidationError("details", f"is no JSON: {error}") from None
-        signature = signed(
-            cheat_report_payload(body["job_uuid"], body["trusted_job_uuid"], details),
-            self._signer,
-            timestamp_ns=self._now_ns(),
-            scope="FullRequest",
+            evidence = json.loads(json.dumps(details, allow_nan=False))
+            content = compact_json({**body, "details": evidence})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ComputeHordeValidationError("details", f"must be JSON: {error}") from error
+        payload = signatures.cheat_report_payload(**body, details=evidence)
+        signature = signatures.signed(
+            payload, self._signer, timestamp_ns=self._now_ns(), scope="FullRequest"
         )
-        answer = await self._http.raw(
-            "POST", "cheated-job/", json=body, headers=signature_headers(signature)
-        )
-        return answer.text
+        headers = rest.signature_headers(signature)
+        return (await self._facilitator.post("/cheated-job/", content, headers)).text
 
-    async def view(self, job_uuid: str) -> JobView:
-        """The facilitator's present view of a job."""
-        return await self._http.request("GET", f"jobs/{quote(str(job_uuid), safe='')}/", JobView)
-
-    async def _page(self, page: int, page_size: int) -> JobPage:
-        return await self._http.request(
-            "GET", "jobs/", JobPage, params={"page": page, "page_size": page_size}
-        )
-
-    def _job(self, view: JobView) -> ComputeHordeJob:
-        job = ComputeHordeJob(self, view.uuid)
-        job.take(view)
-        return job
-
-    def _streaming_keys(self) -> tuple[Any, Any, str]:
-        certificate, key = make_certificate(self.clock)
-        return certificate, key, pem(certificate)
-
-    async def _pause(self, attempt: int, deadline: datetime | None, job: ComputeHordeJob) -> None:
-        """Waits a little longer after each attempt; never past the deadline."""
-        jitter = 1 + random.random() / 10  # noqa: S311 - spreads load, protects nothing
-        seconds = min(0.2 * 2 ** (attempt - 1), _LONGEST_PAUSE_SECONDS) * jitter
-        then = self.clock.now() + timedelta(seconds=seconds)
-        if deadline is not None and then >= deadline:
+    async def _create_within(
+        self,
+        limit: TimeLimit,
+        seconds: float | None,
+        job_spec: ComputeHordeJobSpec,
+        on_trusted_miner: bool,
+    ) -> ComputeHordeJob:
+        try:
+            async with limit.leaving_at_least(0.0):
+                return await self.create_job(job_spec, on_trusted_miner)
+        except TimeoutError as error:
             raise ComputeHordeJobTimeoutError(
-                f"no time is left for another attempt; the last one, job {job.uuid},"
-                f" ended as {job.status}: {job.error}"
-            )
-        await self.clock.sleep_until(then)
+                f"Job could not be created, so it did not complete within {seconds} seconds"
+            ) from error
 
-    def _left(self, deadline: datetime | None) -> float | None:
-        if deadline is None:
-            return None
-        return max(0.0, (deadline - self.clock.now()).total_seconds())
+    @staticmethod
+    async def _wait_within(limit: TimeLimit, seconds: float | None, job: ComputeHordeJob) -> None:
+        try:
+            await job.wait(timeout=limit.left)
+        except ComputeHordeJobTimeoutError as error:
+            raise ComputeHordeJobTimeoutError(
+                f"Job {job.uuid} did not complete within {seconds} seconds", job_uuid=job.uuid
+            ) from error
+
+    async def _page(self, page: int, page_size: int) -> PageBody:
+        parameters = {"page": str(page), "page_size": str(page_size)}
+        return parsed(PageBody, await self._facilitator.get("/jobs/", parameters))
+
+    async def _new_streaming_key(self) -> "StreamingKey":
+        certificates = importlib.import_module("compute_horde_sdk._internal.certificates")
+        key: StreamingKey = await asyncio.to_thread(
+            certificates.new_streaming_key, self.clock.now()
+        )
+        return key
+
+    def _job(self, body: JobBody) -> ComputeHordeJob:
+        return ComputeHordeJob(
+            self,
+            body.uuid,
+            result=body.result(),
+            streaming_server_cert=body.streaming_server_cert,
+            streaming_server_address=body.streaming_server_address,
+            streaming_server_port=body.streaming_server_port,
+            status_history=body.history(),
+        )
 
     def _now_ns(self) -> int:
-        return int(self.clock.now().timestamp() * 1e6) * 1000
+        return (self.clock.now() - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def _signing_key(given: Any) -> SigningKey:  # noqa: ANN401 - whatever the user passes is checked
-    """A hotkey, or a wallet's hotkey."""
-    key: Any = given if hasattr(given, "ss58_address") else getattr(given, "hotkey", None)
-    if not hasattr(key, "ss58_address") or not hasattr(key, "sign"):
+def _job_name(field: str, job_uuid: object) -> str:
+    name = str(job_uuid)
+    if not _JOB_NAME.fullmatch(name):
         raise ComputeHordeValidationError(
-            "hotkey", "pass a keypair, e.g. bittensor_wallet.Wallet(name=..., hotkey=...).hotkey"
+            field, f"{name[:100]!r} is no job's uuid; give the uuid of a ComputeHordeJob"
         )
-    checked: SigningKey = key
-    return checked
+    return name
 
 
-def _worth_another_try(job: ComputeHordeJob) -> bool:
-    if job.status not in {ComputeHordeJobStatus.REJECTED, ComputeHordeJobStatus.HORDE_FAILED}:
-        return False
-    return getattr(job.error, "reason", "") not in _HOPELESS
+def _may_succeed_again(failure: Failure | None) -> bool:
+    match failure:
+        case None | ComputeHordeHordeFailure():
+            return True
+        case ComputeHordeJobRejection():
+            return failure.reason not in _HOPELESS_REJECTIONS
+        case ComputeHordeJobFailure():
+            return failure.reason in _HOPEFUL_JOB_FAILURES
+
+
+def _pause_after(attempt: int) -> float:
+    return min(FIRST_RETRY_SECONDS * 2.0 ** min(attempt - 1, 16), LONGEST_RETRY_SECONDS)

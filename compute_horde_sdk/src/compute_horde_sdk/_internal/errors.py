@@ -1,49 +1,81 @@
-"""What the SDK raises, and nothing else.
+"""Everything that the SDK raises.
 
-::
+    ComputeHordeError
+    ├── ComputeHordeAPIError          the facilitator refused; has its status code and body
+    │   └── ComputeHordeNotFoundError
+    ├── ComputeHordeJobTimeoutError   also a TimeoutError
+    └── ComputeHordeValidationError   also a ValueError; nothing was sent
 
-ComputeHordeError
-├── ComputeHordeAPIError            the facilitator refused; has status code and body
-│   └── ComputeHordeNotFoundError   there is no such thing, or it is somebody else's
-├── ComputeHordeConnectionError     the facilitator could not be reached
-├── ComputeHordeResponseError       the facilitator's answer cannot be read
-├── ComputeHordeValidationError     the request is wrong; nothing was sent (also a ValueError)
-└── ComputeHordeJobTimeoutError     a job did not end in time (also a TimeoutError)
+A job that ended badly is no error: look at its ``status`` and ``error``.
 """
+
+from pydantic import ValidationError
+
+SHOWN_BODY_CHARACTERS = 2000
+SHOWN_FAULTS = 5
 
 
 class ComputeHordeError(Exception):
-    """Base of everything that the SDK raises."""
+    """Anything that goes wrong in the SDK. ``__cause__`` has the underlying error, if any."""
 
 
 class ComputeHordeAPIError(ComputeHordeError):
-    """The facilitator refused a request. ``body`` is the text of its answer, with its reasons."""
+    """The facilitator answered with an error.
 
-    def __init__(self, status_code: int, body: str) -> None:
-        super().__init__(f"ComputeHorde responded with status code {status_code}: {body[:2000]}")
+    ``status_code`` is the HTTP status, ``body`` the whole text of the answer.
+    """
+
+    def __init__(self, message: str = "", *, status_code: int = 0, body: str = "") -> None:
+        super().__init__(message)
         self.status_code = status_code
         self.body = body
 
+    @classmethod
+    def answered(cls, status_code: int, body: str) -> "ComputeHordeAPIError":
+        """The error for an answer."""
+        return cls(
+            f"ComputeHorde responded with status code {status_code}"
+            f" and text {body[:SHOWN_BODY_CHARACTERS]}",
+            status_code=status_code,
+            body=body,
+        )
+
 
 class ComputeHordeNotFoundError(ComputeHordeAPIError):
-    """There is no such job, or it is another hotkey's."""
-
-
-class ComputeHordeConnectionError(ComputeHordeError):
-    """The facilitator could not be reached, after several tries."""
-
-
-class ComputeHordeResponseError(ComputeHordeError):
-    """The facilitator's answer cannot be read; is the URL that of a facilitator?"""
-
-
-class ComputeHordeValidationError(ComputeHordeError, ValueError):
-    """A job cannot be sent as it is. ``field`` names what to mend; nothing was sent."""
-
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(f"{field}: {why}")
-        self.field = field
+    """There is no such job, or it belongs to another hotkey."""
 
 
 class ComputeHordeJobTimeoutError(ComputeHordeError, TimeoutError):
-    """A job did not end, or did not stream, in the time given. It goes on running."""
+    """A job did not get there in time. It goes on running; ``job_uuid`` names it, where known."""
+
+    def __init__(self, message: str = "", *, job_uuid: str | None = None) -> None:
+        super().__init__(message)
+        self.job_uuid = job_uuid
+
+
+class ComputeHordeValidationError(ComputeHordeError, ValueError):
+    """Something that cannot work was asked for; it was not sent. ``field`` names what to change."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+    @classmethod
+    def of(
+        cls, error: ValidationError, *, inside: str = "", names: dict[str, str] | None = None
+    ) -> "ComputeHordeValidationError":
+        """The error that tells the first fault that pydantic found, and the next ones after it.
+
+        ``inside`` is the field that was checked; ``names`` are the user's names of fields.
+        """
+        faults = [
+            (_field(fault["loc"], inside, names or {}), fault["msg"].removeprefix("Value error, "))
+            for fault in error.errors(include_url=False, include_context=False)[:SHOWN_FAULTS]
+        ]
+        (field, problem), *others = faults
+        return cls(field, "; ".join([problem, *(f"{name}: {what}" for name, what in others)]))
+
+
+def _field(location: tuple[int | str, ...], inside: str, names: dict[str, str]) -> str:
+    parts = [names.get(str(part), str(part)) for part in location]
+    return ".".join(part for part in [inside, *parts] if part) or "value"

@@ -1,193 +1,261 @@
-"""Requests to a facilitator: login, retries, and errors that name what went wrong."""
+"""Requests to a facilitator: login, retries, and one tree of errors.
+
+Connections belong to the event loop that opened them, so each loop gets its own.
+"""
 
 import asyncio
-import random
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from compute_horde_common.clock import Clock
-from compute_horde_common.protocol.rest import Nonce, Token
+from compute_horde_common.protocol import rest
+from compute_horde_common.protocol.signatures import Signer
 from compute_horde_sdk._internal.errors import (
     ComputeHordeAPIError,
-    ComputeHordeConnectionError,
     ComputeHordeError,
     ComputeHordeNotFoundError,
-    ComputeHordeResponseError,
+    ComputeHordeValidationError,
 )
+from compute_horde_sdk._internal.spec import compact_json
 
+A = TypeVar("A", bound=BaseModel)
+
+logger = logging.getLogger(__name__)
+
+API_PATH = "/api/v1"
 ATTEMPTS = 5
-LONGEST_PAUSE_SECONDS = 5.0
-TIMEOUT_SECONDS = 15.0
-API = "api/v1/"
-_EXTRA_HEADERS = {"Realm": "mainnet", "SubnetID": "12"}
+FIRST_WAIT_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 5.0
+TIMEOUT = httpx.Timeout(5.0, read=15.0)
 
-M = TypeVar("M", bound=BaseModel)
+# Nothing of the request can have been understood, so it may be repeated whatever it was.
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.WriteError,
+    httpx.WriteTimeout,
+)
+_WEB_ERRORS = (httpx.HTTPError, httpx.InvalidURL)
+_Errors = type[httpx.HTTPError] | tuple[type[httpx.HTTPError], ...]
+_LIVE_NETWORK = {"Realm": "mainnet", "SubnetID": "12"}
+_JSON = {"Content-Type": "application/json"}
 
 
-class SigningKey(Protocol):
-    """A hotkey: bittensor's keypair, or anything that has these two."""
+@dataclass
+class _Session:
+    loop: asyncio.AbstractEventLoop
+    web: httpx.AsyncClient
+    login: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    @property
-    def ss58_address(self) -> str:
-        """Its public address."""
-        ...
 
-    def sign(self, data: Any) -> bytes:  # noqa: ANN401 - bytes; libraries differ in what else
-        """The 64-byte sr25519 signature."""
-        ...
+class Facilitator:
+    """A facilitator, seen by one hotkey."""
+
+    def __init__(
+        self, url: str, signer: Signer, clock: Clock, transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self._url = base_url(url)
+        self._signer = signer
+        self._clock = clock
+        self._transport = transport
+        self._session: _Session | None = None
+        self._token: str | None = None
+        self._closed = False
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+        """What the API answers to a GET.
+
+        Raises:
+            ComputeHordeError: it does not, or with an error.
+        """
+        return await self._authorised("GET", path, params=params, repeatable=httpx.TransportError)
+
+    async def post(self, path: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """What the API answers to a POST of JSON.
+
+        Raises:
+            ComputeHordeError: it does not, or with an error.
+        """
+        return await self._authorised(
+            "POST", path, content=content, headers=headers, repeatable=_NOT_SENT
+        )
+
+    async def login(self) -> None:
+        """Gets a token, by signing a nonce.
+
+        Raises:
+            ComputeHordeError: no token was given.
+        """
+        answer = await self._repeated(self._ask_for_token, httpx.TransportError)
+        token = parsed(rest.Token, _successful(answer, not_found=ComputeHordeAPIError)).token
+        if not token or not token.isascii() or not token.isprintable():
+            raise ComputeHordeError("ComputeHorde gave a login token that cannot be sent")
+        self._token = token
+        logger.info("logged in to the facilitator")
+
+    async def aclose(self) -> None:
+        """Closes all connections; the facilitator cannot be asked any more."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None and session.loop is asyncio.get_running_loop():
+            await session.web.aclose()
+
+    async def _ask_for_token(self) -> httpx.Response:
+        answer = await self._send("GET", f"{self._url}/auth/nonce")
+        if not answer.is_success:
+            return answer
+        nonce = parsed(rest.Nonce, answer).nonce
+        login = rest.Login(
+            hotkey=self._signer.ss58,
+            signature=self._signer.sign(nonce.encode()).hex(),
+            nonce=nonce,
+        )
+        content = compact_json(login.model_dump())
+        return await self._send("POST", f"{self._url}/auth/login", content=content, headers=_JSON)
+
+    async def _authorised(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeatable: _Errors,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        token = await self._token_other_than(None)
+
+        async def send() -> httpx.Response:
+            sent = {
+                **(headers or {}),
+                "Authorization": f"Bearer {token}",
+                **_LIVE_NETWORK,
+                **(_JSON if content is not None else {}),
+            }
+            url = f"{self._url}{API_PATH}{path}"
+            return await self._send(method, url, params=params, content=content, headers=sent)
+
+        response = await self._repeated(send, repeatable)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            token = await self._token_other_than(token)
+            response = await self._repeated(send, repeatable)
+        return _successful(response, not_found=ComputeHordeNotFoundError)
+
+    async def _token_other_than(self, refused: str | None) -> str:
+        async with self._open().login:
+            if self._token is None or self._token == refused:
+                await self.login()
+            return self._token or ""
+
+    async def _repeated(
+        self, send: Callable[[], Awaitable[httpx.Response]], repeatable: _Errors
+    ) -> httpx.Response:
+        """The answer of the first attempt that is no passing trouble, or of the last one."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                response = await send()
+            except repeatable as error:
+                trouble = type(error).__name__
+            except _WEB_ERRORS as error:
+                raise _failed(error) from error
+            else:
+                if not _is_passing(response):
+                    return response
+                trouble = f"status {response.status_code}"
+            logger.info("request to the facilitator is repeated after %s", trouble)
+            await self._pause(attempt)
+        try:
+            return await send()
+        except _WEB_ERRORS as error:
+            raise _failed(error) from error
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        return await self._open().web.request(
+            method, url, params=params, content=content, headers=headers, follow_redirects=True
+        )
+
+    async def _pause(self, attempt: int) -> None:
+        jitter = secrets.randbelow(1000) / 1000
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1) + jitter, LONGEST_WAIT_SECONDS)
+        await self._clock.sleep_until(self._clock.now() + timedelta(seconds=seconds))
+
+    def _open(self) -> _Session:
+        if self._closed:
+            raise ComputeHordeError("this client is closed; make a new ComputeHordeClient")
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._session.loop is not loop:
+            web = httpx.AsyncClient(timeout=TIMEOUT, transport=self._transport)
+            self._session = _Session(loop, web)
+        return self._session
 
 
 def base_url(url: str) -> str:
-    """The facilitator's root, with a slash at its end, whether or not ``url`` names the API."""
-    root = url.rstrip("/") + "/"
-    return root.removesuffix(API)
+    """The part of a facilitator's URL that all others start with; ``/api/v1/`` at its end is cut.
 
-
-class FacilitatorHttp:
-    """One facilitator, as one hotkey.
-
-    Connections belong to the event loop that is running; another loop gets new ones.
+    Raises:
+        ComputeHordeValidationError: it is no http or https URL.
     """
-
-    def __init__(
-        self,
-        hotkey: SigningKey,
-        url: str,
-        clock: Clock,
-        transport: httpx.AsyncBaseTransport | None,
-    ) -> None:
-        self._hotkey = hotkey
-        self._root = base_url(url)
-        self._clock = clock
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._login_lock = asyncio.Lock()
-        self._token: str | None = None
-
-    async def aclose(self) -> None:
-        """Closes all connections; the next request opens new ones."""
-        client, self._client = self._client, None
-        if client is not None and self._loop is asyncio.get_running_loop():
-            await client.aclose()
-
-    async def login(self) -> None:
-        """Gets a new token.
-
-        Raises:
-            ComputeHordeError: this hotkey is not let in, or the facilitator cannot be reached.
-        """
-        nonce = _parsed(Nonce, await self._retried("GET", "auth/nonce")).nonce
-        signature = bytes(self._hotkey.sign(nonce.encode())).hex()
-        body = {"hotkey": self._hotkey.ss58_address, "signature": signature, "nonce": nonce}
-        answer = await self._retried("POST", "auth/login", json=body)
-        self._token = _parsed(Token, answer).token
-
-    async def request(self, method: str, path: str, model: type[M], **options: Any) -> M:  # noqa: ANN401 - httpx's
-        """The answer to a request to the API, as ``model``.
-
-        Raises:
-            ComputeHordeError: see there.
-        """
-        return _parsed(model, await self.raw(method, path, **options))
-
-    async def raw(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
-        """The answer to a request to the API; logs in when there is no token, or a stale one."""
-        token = await self._ensure_token(None)
-        try:
-            return await self._as(token, method, path, options)
-        except ComputeHordeAPIError as error:
-            if error.status_code != httpx.codes.UNAUTHORIZED:
-                raise
-        token = await self._ensure_token(token)
-        return await self._as(token, method, path, options)
-
-    async def _as(
-        self, token: str, method: str, path: str, options: dict[str, Any]
-    ) -> httpx.Response:
-        headers = {
-            "Authorization": f"Bearer {token}",
-            **_EXTRA_HEADERS,
-            **options.get("headers", {}),
-        }
-        return await self._retried(method, API + path, **{**options, "headers": headers})
-
-    async def _ensure_token(self, stale: str | None) -> str:
-        async with self._lock():
-            if self._token is None or self._token == stale:
-                self._token = None
-                await self.login()
-            if self._token is None:
-                raise ComputeHordeResponseError("the facilitator gave no token")
-            return self._token
-
-    async def _retried(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
-        """Tries again what may be mended by time. Creates carry an idempotency key, so that a
-        request whose answer was lost can be sent again, too."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = await self._http().request(method, self._root + path, **options)
-            except httpx.TransportError as error:
-                failure: ComputeHordeError = ComputeHordeConnectionError(
-                    f"ComputeHorde request failed: {method} {self._root}{path}:"
-                    f" {error or type(error).__name__}"
-                )
-                cause: Exception | None = error
-            except httpx.HTTPError as error:
-                raise ComputeHordeConnectionError(
-                    f"ComputeHorde request failed: {error}"
-                ) from error
-            else:
-                if answer.is_success:
-                    return answer
-                failure, cause = _refused(answer), None
-                if not _worth_another_try(answer.status_code):
-                    raise failure
-            if attempt == ATTEMPTS:
-                raise failure from cause
-            await self._pause(attempt)
-        raise AssertionError("unreachable")
-
-    async def _pause(self, attempt: int) -> None:
-        jitter = random.random()  # noqa: S311 - spreads load, protects nothing
-        pause = min(0.2 * 2 ** (attempt - 1) + jitter, LONGEST_PAUSE_SECONDS)
-        await self._clock.sleep_until(self._clock.now() + timedelta(seconds=pause))
-
-    def _http(self) -> httpx.AsyncClient:
-        self._follow_loop()
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                timeout=TIMEOUT_SECONDS, follow_redirects=True, transport=self._transport
-            )
-        return self._client
-
-    def _lock(self) -> asyncio.Lock:
-        self._follow_loop()
-        return self._login_lock
-
-    def _follow_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._client, self._login_lock = loop, None, asyncio.Lock()
-
-
-def _worth_another_try(status: int) -> bool:
-    return status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
-
-
-def _refused(answer: httpx.Response) -> ComputeHordeAPIError:
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return ComputeHordeNotFoundError(answer.status_code, answer.text)
-    return ComputeHordeAPIError(answer.status_code, answer.text)
-
-
-def _parsed(model: type[M], answer: httpx.Response) -> M:
+    problem = "must be an http or https URL, e.g. https://facilitator.computehorde.io/"
+    if not isinstance(url, str):
+        raise ComputeHordeValidationError("facilitator_url", problem)
+    base = url.strip().rstrip("/").removesuffix(API_PATH).rstrip("/")
     try:
-        return model.model_validate_json(answer.content)
+        parts = urlsplit(base)
+        httpx.URL(base)
+        _ = parts.port
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ComputeHordeValidationError("facilitator_url", f"{problem}: {error}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ComputeHordeValidationError("facilitator_url", problem)
+    return base
+
+
+def parsed(model: type[A], response: httpx.Response) -> A:
+    """An answer's body.
+
+    Raises:
+        ComputeHordeError: it is not what it should be.
+    """
+    try:
+        return model.model_validate_json(response.content)
     except ValidationError as error:
-        raise ComputeHordeResponseError(
-            f"the answer of {answer.url} cannot be read: {error.errors()[0]['msg']}"
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "body"
+        raise ComputeHordeError(
+            f"ComputeHorde returned malformed response: {where}: {fault['msg']}"
         ) from error
+
+
+def _is_passing(response: httpx.Response) -> bool:
+    code = response.status_code
+    return code == httpx.codes.TOO_MANY_REQUESTS or code >= httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def _successful(
+    response: httpx.Response, *, not_found: type[ComputeHordeAPIError]
+) -> httpx.Response:
+    if response.is_success:
+        return response
+    kind = not_found if response.status_code == httpx.codes.NOT_FOUND else ComputeHordeAPIError
+    raise kind.answered(response.status_code, response.text)
+
+
+def _failed(error: Exception) -> ComputeHordeError:
+    return ComputeHordeError(f"ComputeHorde request failed: {type(error).__name__}: {error}")

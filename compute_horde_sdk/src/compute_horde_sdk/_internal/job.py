@@ -1,71 +1,65 @@
-"""A job's handle: what users keep, ask and wait for."""
+"""A job as its author sees it. Nothing is pushed: a job is asked for until it is there."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from compute_horde_common.clock import Clock
-from compute_horde_common.protocol.rest import JobView
 from compute_horde_sdk._internal.errors import ComputeHordeError, ComputeHordeJobTimeoutError
 from compute_horde_sdk._internal.results import (
     ComputeHordeJobResult,
     ComputeHordeJobStatus,
     ComputeHordeJobStatusEntry,
     Failure,
-    failure_of,
-    history_of,
-    result_of,
 )
+from compute_horde_sdk._internal.time_limit import TimeLimit
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.x509 import Certificate
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 0.5
-_SLOWER = 1.3
-
-JobStatusCallbackType = Callable[
-    ["ComputeHordeJob", ComputeHordeJobStatusEntry], Awaitable[None] | None
-]
+POLL_GROWTH = 1.5
+LAST_POLL_SECONDS = 5.0
+"""How much longer than its timeout a wait may take, for the answer to its last question."""
 
 
-class Desk(Protocol):
-    """What a job needs of its client."""
+class Client(Protocol):
+    """What a job needs of the client that it came from."""
 
     @property
     def clock(self) -> Clock:
-        """The client's clock."""
+        """What the time is."""
         ...
 
-    async def view(self, job_uuid: str) -> JobView:
-        """The facilitator's present view of a job."""
+    async def get_job(self, job_uuid: str) -> "ComputeHordeJob":
+        """The job as it is now."""
         ...
 
 
 class ComputeHordeJob:
-    """One job. `ComputeHordeClient.create_job` and `get_job` make it.
+    """A job that the network has.
 
     Attributes:
-        uuid: its name everywhere in the network.
-        result: what it left; ``None`` while it goes on.
-        status_history: every status so far, oldest first.
-        streaming_public_cert: the certificate to show to a streaming job (from ``create_job``).
-        streaming_private_key: its key.
-        streaming_server_cert: the certificate (PEM) that the streaming job shows.
-        streaming_server_address: where it can be reached, once it is ready.
-        streaming_server_port: likewise.
+        uuid: its name.
+        result: what it left behind; ``None`` until it has ended.
+        status_history: all statuses until now, oldest first.
+        streaming_public_cert: the certificate that the client of a streaming job must show, and
+        streaming_private_key: its key; both only on the object that ``create_job`` returned.
+        streaming_server_cert: the certificate (PEM) that the job's server shows, at
+        streaming_server_address: this host and
+        streaming_server_port: this port, once the job is ready for streaming.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the published signature
         self,
-        client: Desk,
+        client: Client,
         uuid: str,
         result: ComputeHordeJobResult | None = None,
-        streaming_public_cert: "Certificate | None" = None,
-        streaming_private_key: "RSAPrivateKey | None" = None,
+        streaming_public_cert: "x509.Certificate | None" = None,
+        streaming_private_key: "rsa.RSAPrivateKey | None" = None,
         streaming_server_cert: str | None = None,
         streaming_server_address: str | None = None,
         streaming_server_port: int | None = None,
@@ -79,98 +73,115 @@ class ComputeHordeJob:
         self.streaming_server_cert = streaming_server_cert
         self.streaming_server_address = streaming_server_address
         self.streaming_server_port = streaming_server_port
-        self.status_history = status_history or []
+        self.status_history = status_history if status_history is not None else []
 
     def __repr__(self) -> str:
-        return f"<ComputeHordeJob: {self.uuid}>"
+        return f"<{type(self).__qualname__}: {self.uuid!r}>"
 
     @property
     def status(self) -> ComputeHordeJobStatus:
-        """The newest status."""
+        """Where the job was when it was last asked for."""
         if not self.status_history:
-            return ComputeHordeJobStatus.SENT
+            raise ComputeHordeError(f"job {self.uuid} has no status yet; refresh it first")
         return self.status_history[-1].status
 
     @property
     def error(self) -> Failure | None:
-        """Why the job ended other than well; ``None`` if it goes on, or ended well."""
-        return failure_of(self.status_history[-1].metadata) if self.status_history else None
+        """Why the job ended other than well, if it did."""
+        metadata = self.status_history[-1].metadata if self.status_history else None
+        return metadata.failure if metadata else None
 
     async def wait(
         self,
-        timeout: float | None = None,  # noqa: ASYNC109 - the published signature
-        status_callback: JobStatusCallbackType | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+        status_callback: "JobStatusCallback | None" = None,
     ) -> None:
-        """Returns when the job has ended, well or not; look at ``status``.
+        """Returns when the job has ended, well or not.
 
         Args:
-            timeout: in seconds; ``None`` waits for ever.
-            status_callback: called with the job and each status, old and new, once and in order.
+            timeout: seconds; ``None`` waits without limit.
+            status_callback: called with the job and each entry of its history, those that are
+                known already included. May be a coroutine function. What it raises ends the wait.
 
         Raises:
-            ComputeHordeJobTimeoutError: the job did not end in time. It goes on running.
+            ComputeHordeJobTimeoutError: it has not ended in time, and goes on running.
+            ComputeHordeError: the facilitator cannot be asked.
         """
-        await self._poll(timeout, lambda: not self.status.is_in_progress(), status_callback)
+        told = 0
 
-    async def wait_for_streaming(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - likewise
-        """Returns when the job can be reached, or could at some time.
+        async def has_ended() -> bool:
+            nonlocal told
+            for entry in self.status_history[told:]:
+                told += 1
+                await call(status_callback, self, entry)
+            return not self.status.is_in_progress()
+
+        await self._poll_until(has_ended, timeout, "complete")
+
+    async def wait_for_streaming(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+    ) -> None:
+        """Returns when the job's own server can be reached.
+
+        Args:
+            timeout: seconds; ``None`` waits without limit.
 
         Raises:
-            ComputeHordeJobTimeoutError: it could not in time.
-            ComputeHordeError: it ended before it could.
+            ComputeHordeJobTimeoutError: it cannot be reached in time.
+            ComputeHordeError: the job has ended, or the facilitator cannot be asked.
         """
-        await self._poll(timeout, self._streamed_or_ended, None)
-        if not self._has_streamed():
-            raise ComputeHordeError(
-                f"job {self.uuid} ended as {self.status} before it could be reached: {self.error}"
-            )
+
+        async def is_ready() -> bool:
+            if not self.status.is_in_progress():
+                raise ComputeHordeError(
+                    f"job {self.uuid} has ended and cannot be streamed with: it is"
+                    f" {self.status.value}, {self.error or 'no error'}"
+                )
+            return any(entry.status.is_streaming_ready() for entry in self.status_history)
+
+        await self._poll_until(is_ready, timeout, "become ready for streaming")
 
     async def refresh_from_facilitator(self) -> None:
-        """Reads status, result and address anew."""
-        self.take(await self._client.view(self.uuid))
+        """Asks how the job is now.
 
-    def take(self, view: JobView) -> None:
-        """Takes over what a facilitator's answer says."""
-        self.status_history = history_of(view)
-        self.result = result_of(view)
-        self.streaming_server_cert = view.streaming_server_cert or None
-        self.streaming_server_address = view.streaming_server_address or None
-        self.streaming_server_port = view.streaming_server_port or None
+        Raises:
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        now = await self._client.get_job(self.uuid)
+        self.result = now.result
+        self.status_history = now.status_history
+        self.streaming_server_cert = now.streaming_server_cert
+        self.streaming_server_address = now.streaming_server_address
+        self.streaming_server_port = now.streaming_server_port
 
-    def _has_streamed(self) -> bool:
-        return any(entry.status.is_streaming_ready() for entry in self.status_history)
-
-    def _streamed_or_ended(self) -> bool:
-        return self._has_streamed() or not self.status.is_in_progress()
-
-    async def _poll(
-        self,
-        limit: float | None,
-        done: Callable[[], bool],
-        callback: JobStatusCallbackType | None,
+    async def _poll_until(
+        self, done: Callable[[], Awaitable[bool]], seconds: float | None, what: str
     ) -> None:
         clock = self._client.clock
-        deadline = None if limit is None else clock.now() + timedelta(seconds=limit)
-        told, pause = 0, FIRST_POLL_SECONDS
-        while True:
-            told = await self._tell(callback, told)
-            if done():
-                return
-            now = clock.now()
-            if deadline is not None and now >= deadline:
+        limit = TimeLimit(seconds, clock)
+        pause = FIRST_POLL_SECONDS
+        while not await done():
+            left = limit.left
+            await clock.sleep_until(clock.now() + timedelta(seconds=min(pause, left)))
+            try:
+                async with limit.leaving_at_least(LAST_POLL_SECONDS):
+                    await self.refresh_from_facilitator()
+            except TimeoutError:
+                left = 0
+            if left <= pause and not await done():
                 raise ComputeHordeJobTimeoutError(
-                    f"Job {self.uuid} did not complete within {limit} seconds; it is {self.status}"
+                    f"Job {self.uuid} did not {what} within {seconds} seconds", job_uuid=self.uuid
                 )
-            then = now + timedelta(seconds=pause)
-            await clock.sleep_until(then if deadline is None else min(then, deadline))
-            await self.refresh_from_facilitator()
-            pause = min(pause * _SLOWER, LONGEST_POLL_SECONDS)
+            pause = min(pause * POLL_GROWTH, LONGEST_POLL_SECONDS)
 
-    async def _tell(self, callback: JobStatusCallbackType | None, told: int) -> int:
-        if callback is None:
-            return told
-        for entry in self.status_history[told:]:
-            answer: Any = callback(self, entry)
-            if inspect.isawaitable(answer):
-                await asyncio.ensure_future(answer)
-        return len(self.status_history)
+
+JobStatusCallback = Callable[[ComputeHordeJob, ComputeHordeJobStatusEntry], object]
+"""Takes a job and an entry of its history; what it returns is awaited if it can be."""
+
+
+async def call(callback: Callable[..., object] | None, *arguments: object) -> None:
+    """Calls a user's function, coroutine function or nothing."""
+    outcome = callback(*arguments) if callback is not None else None
+    if inspect.isawaitable(outcome):
+        await outcome

@@ -1,25 +1,26 @@
-"""A job's states and results, as users see them."""
+"""What the facilitator says about a job, as users see it.
+
+Answers are read leniently: members that we do not need may be absent, unknown ones are ignored.
+"""
 
 import base64
 import binascii
-import json
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from compute_horde_common.jobs.failures import HordeFailure, JobFailure, Rejection
-from compute_horde_common.protocol.facilitator_validator import StatusMetadata
-from compute_horde_common.protocol.rest import JobView
-from compute_horde_sdk._internal.errors import ComputeHordeResponseError
+logger = logging.getLogger(__name__)
 
-OUTPUT = "/output/"
+OUTPUT_PREFIX = "/output/"
 
 
 class ComputeHordeJobStatus(StrEnum):
-    """Where a job is."""
+    """Where a job is. Members are equal to their lower-case text."""
 
     SENT = "sent"
     RECEIVED = "received"
@@ -35,11 +36,11 @@ class ComputeHordeJobStatus(StrEnum):
 
     @classmethod
     def end_states(cls) -> set["ComputeHordeJobStatus"]:
-        """The states that nothing follows."""
+        """The statuses after which nothing follows."""
         return {cls.COMPLETED, cls.REJECTED, cls.FAILED, cls.HORDE_FAILED}
 
     def is_in_progress(self) -> bool:
-        """Whether the job goes on."""
+        """Whether the job has not ended."""
         return self not in self.end_states()
 
     def is_successful(self) -> bool:
@@ -47,16 +48,16 @@ class ComputeHordeJobStatus(StrEnum):
         return self is ComputeHordeJobStatus.COMPLETED
 
     def is_streaming_ready(self) -> bool:
-        """Whether the job can be reached, and does nothing later yet."""
+        """Whether the job's own server can be reached, and nothing has happened since."""
         return self is ComputeHordeJobStatus.STREAMING_READY
 
     def is_failed(self) -> bool:
-        """Whether the job ended other than well."""
-        return self in self.end_states() and not self.is_successful()
+        """Whether the job ended, and not well."""
+        return not self.is_in_progress() and not self.is_successful()
 
 
 class HttpOutputVolumeResponse(BaseModel):
-    """What a server answered to an upload."""
+    """What the server answered to which an output file was sent."""
 
     headers: dict[str, str]
     body: str
@@ -64,7 +65,11 @@ class HttpOutputVolumeResponse(BaseModel):
 
 @dataclass
 class ComputeHordeJobResult:
-    """What a job left. ``artifacts`` are by path in the container, ``upload_results`` likewise."""
+    """What a job left behind.
+
+    ``artifacts`` maps paths in the container to contents; ``upload_results`` maps paths below
+    ``/output/`` to the answers of the servers that the files were sent to.
+    """
 
     stdout: str
     stderr: str
@@ -72,8 +77,8 @@ class ComputeHordeJobResult:
     upload_results: dict[str, HttpOutputVolumeResponse] = field(default_factory=dict)
 
     def add_upload_result(self, path: str, response: HttpOutputVolumeResponse) -> None:
-        """Adds the answer to the upload of a file below ``/output/``."""
-        self.upload_results[OUTPUT + path] = response
+        """Notes the answer to the upload of a file; ``path`` is relative to ``/output/``."""
+        self.upload_results[OUTPUT_PREFIX + path] = response
 
 
 @dataclass
@@ -88,7 +93,12 @@ class ComputeHordeJobRejection:
 
 @dataclass
 class ComputeHordeJobFailure:
-    """The job went wrong. Output is what the container wrote until then."""
+    """The job itself went wrong.
+
+    ``stage`` is where: ``executor_startup``, ``volume_download``, ``streaming_startup``,
+    ``execution`` or ``result_upload``. ``exit_status``, ``stdout`` and ``stderr`` are the
+    container's, ``None`` where it did not get that far.
+    """
 
     reason: str
     message: str
@@ -101,7 +111,7 @@ class ComputeHordeJobFailure:
 
 @dataclass
 class ComputeHordeHordeFailure:
-    """The network failed the job; it may be worth another try."""
+    """The network failed the job. The same job may well succeed when it is sent again."""
 
     reason: str
     message: str
@@ -109,7 +119,31 @@ class ComputeHordeHordeFailure:
     context: dict[str, Any] | None = None
 
 
-Failure = ComputeHordeJobRejection | ComputeHordeJobFailure | ComputeHordeHordeFailure
+Failure = ComputeHordeHordeFailure | ComputeHordeJobFailure | ComputeHordeJobRejection
+
+
+@dataclass
+class StreamingServerDetails:
+    """Where a streaming job can be reached, and the certificate (PEM) that it shows."""
+
+    streaming_server_cert: str | None = None
+    streaming_server_address: str | None = None
+    streaming_server_port: int | None = None
+
+
+@dataclass
+class JobStatusUpdateMetadata:
+    """What there is to say about a status; at most one member is set."""
+
+    job_rejection_details: ComputeHordeJobRejection | None = None
+    job_failure_details: ComputeHordeJobFailure | None = None
+    horde_failure_details: ComputeHordeHordeFailure | None = None
+    streaming_details: StreamingServerDetails | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Whichever failure there is."""
+        return self.horde_failure_details or self.job_failure_details or self.job_rejection_details
 
 
 @dataclass
@@ -118,88 +152,137 @@ class ComputeHordeJobStatusEntry:
 
     created_at: datetime
     status: ComputeHordeJobStatus
-    metadata: StatusMetadata | None = None
+    metadata: JobStatusUpdateMetadata | None = None
 
 
-def history_of(view: JobView) -> list[ComputeHordeJobStatusEntry]:
-    """The history in a facilitator's answer.
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    Raises:
-        ComputeHordeResponseError: it has none.
-    """
-    if not view.status_history:
-        raise ComputeHordeResponseError(f"job {view.uuid} came without any status")
-    return [
-        ComputeHordeJobStatusEntry(
-            entry.created_at, ComputeHordeJobStatus(entry.status.value), entry.metadata
+
+class _RejectionBody(_Body):
+    reason: str
+    message: str
+    context: dict[str, Any] | None = None
+    rejected_by: str | None = None
+
+    def value(self) -> ComputeHordeJobRejection:
+        return ComputeHordeJobRejection(self.reason, self.message, self.context, self.rejected_by)
+
+
+class _JobFailureBody(_Body):
+    reason: str
+    message: str
+    context: dict[str, Any] | None = None
+    stage: str | None = None
+    docker_process_exit_status: int | None = None
+    docker_process_stdout: str | None = None
+    docker_process_stderr: str | None = None
+
+    def value(self) -> ComputeHordeJobFailure:
+        return ComputeHordeJobFailure(
+            self.reason,
+            self.message,
+            self.context,
+            stage=self.stage,
+            exit_status=self.docker_process_exit_status,
+            stdout=self.docker_process_stdout,
+            stderr=self.docker_process_stderr,
         )
-        for entry in view.status_history
-    ]
 
 
-def failure_of(metadata: StatusMetadata | None) -> Failure | None:
-    """The failure in a status, if it is one."""
-    if metadata is None:
-        return None
-    if metadata.horde_failure_details is not None:
-        return _horde_failure(metadata.horde_failure_details)
-    if metadata.job_failure_details is not None:
-        return _job_failure(metadata.job_failure_details)
-    if metadata.job_rejection_details is not None:
-        return _rejection(metadata.job_rejection_details)
-    return None
+class _HordeFailureBody(_Body):
+    reason: str
+    message: str
+    reported_by: str = "unknown"
+    context: dict[str, Any] | None = None
+
+    def value(self) -> ComputeHordeHordeFailure:
+        return ComputeHordeHordeFailure(self.reason, self.message, self.reported_by, self.context)
 
 
-def result_of(view: JobView) -> ComputeHordeJobResult | None:
-    """The result in a facilitator's answer; ``None`` while the job goes on.
+class _StreamingBody(_Body):
+    streaming_server_cert: str | None = None
+    streaming_server_address: str | None = None
+    streaming_server_port: int | None = None
 
-    Raises:
-        ComputeHordeResponseError: an artifact is no base64.
-    """
-    if not view.status_history or not view.status_history[-1].status.is_end:
-        return None
-    result = ComputeHordeJobResult(
-        stdout=view.stdout,
-        stderr=view.stderr,
-        artifacts={path: _decoded(path, text) for path, text in view.artifacts.items()},
-    )
-    for path, text in view.upload_results.items():
+    def value(self) -> StreamingServerDetails:
+        return StreamingServerDetails(
+            self.streaming_server_cert, self.streaming_server_address, self.streaming_server_port
+        )
+
+
+class _MetadataBody(_Body):
+    job_rejection_details: _RejectionBody | None = None
+    job_failure_details: _JobFailureBody | None = None
+    horde_failure_details: _HordeFailureBody | None = None
+    streaming_details: _StreamingBody | None = None
+
+    def value(self) -> JobStatusUpdateMetadata:
+        rejection, failure = self.job_rejection_details, self.job_failure_details
+        horde, streaming = self.horde_failure_details, self.streaming_details
+        return JobStatusUpdateMetadata(
+            job_rejection_details=rejection.value() if rejection else None,
+            job_failure_details=failure.value() if failure else None,
+            horde_failure_details=horde.value() if horde else None,
+            streaming_details=streaming.value() if streaming else None,
+        )
+
+
+class _EntryBody(_Body):
+    status: ComputeHordeJobStatus
+    created_at: datetime
+    metadata: _MetadataBody | None = None
+
+    def value(self) -> ComputeHordeJobStatusEntry:
+        metadata = self.metadata.value() if self.metadata else None
+        return ComputeHordeJobStatusEntry(self.created_at, self.status, metadata)
+
+
+class JobBody(_Body):
+    """A job as the facilitator describes it, as far as the SDK needs it."""
+
+    uuid: str
+    status_history: list[_EntryBody] = Field(min_length=1)
+    stdout: str | None = None
+    stderr: str | None = None
+    artifacts: dict[str, str] | None = None
+    upload_results: dict[str, str] | None = None
+    streaming_server_cert: str | None = None
+    streaming_server_address: str | None = None
+    streaming_server_port: int | None = None
+
+    def history(self) -> list[ComputeHordeJobStatusEntry]:
+        """All statuses until now, oldest first."""
+        return [entry.value() for entry in self.status_history]
+
+    def result(self) -> ComputeHordeJobResult | None:
+        """What the job left behind; ``None`` until it has ended."""
+        if self.status_history[-1].status.is_in_progress():
+            return None
+        result = ComputeHordeJobResult(
+            self.stdout or "", self.stderr or "", _artifacts(self.artifacts or {}, self.uuid)
+        )
+        for path, text in (self.upload_results or {}).items():
+            try:
+                result.add_upload_result(path, HttpOutputVolumeResponse.model_validate_json(text))
+            except ValidationError:
+                logger.warning("upload result is unreadable and left out of job %s", self.uuid)
+        return result
+
+
+class PageBody(_Body):
+    """One page of the list of jobs."""
+
+    next: str | None = None
+    results: list[JobBody]
+
+
+def _artifacts(encoded: Mapping[str, str], uuid: str) -> dict[str, bytes]:
+    # Artifacts come from a miner. One that is no base64 must not hide the rest of the job.
+    artifacts = {}
+    for path, text in encoded.items():
         try:
-            answer = HttpOutputVolumeResponse.model_validate(json.loads(text))
-        except (ValidationError, ValueError):
-            raise ComputeHordeResponseError(
-                f"the result of uploading {path} cannot be read"
-            ) from None
-        result.add_upload_result(path, answer)
-    return result
-
-
-def _decoded(path: str, text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ComputeHordeResponseError(f"artifact {path} is no base64") from None
-
-
-def _rejection(found: Rejection) -> ComputeHordeJobRejection:
-    return ComputeHordeJobRejection(
-        str(found.reason), found.message, found.context, str(found.rejected_by)
-    )
-
-
-def _job_failure(found: JobFailure) -> ComputeHordeJobFailure:
-    return ComputeHordeJobFailure(
-        reason=str(found.reason),
-        message=found.message,
-        context=found.context,
-        stage=str(found.stage),
-        exit_status=found.docker_process_exit_status,
-        stdout=found.docker_process_stdout,
-        stderr=found.docker_process_stderr,
-    )
-
-
-def _horde_failure(found: HordeFailure) -> ComputeHordeHordeFailure:
-    return ComputeHordeHordeFailure(
-        str(found.reason), found.message, str(found.reported_by), found.context
-    )
+            artifacts[path] = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            logger.warning("artifact %s is no base64 and left out of job %s", path, uuid)
+    return artifacts

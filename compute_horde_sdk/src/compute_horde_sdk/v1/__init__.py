@@ -1,59 +1,35 @@
-"""The public names of the SDK; what is here does not change within ``v1``."""
+"""The public names of the SDK, version 1 of its interface.
 
-from compute_horde_common.jobs.executor_classes import ExecutorClass
-from compute_horde_sdk._internal.client import ComputeHordeClient
+Start at `ComputeHordeClient`; it takes a `ComputeHordeJobSpec` and gives a `ComputeHordeJob`.
+Every error is a `ComputeHordeError`.
+"""
+
+from compute_horde_common.jobs.executor_classes import ExecutorClass as ExecutorClass
+from compute_horde_sdk._internal.client import ComputeHordeClient as ComputeHordeClient
+from compute_horde_sdk._internal.errors import ComputeHordeAPIError as ComputeHordeAPIError
+from compute_horde_sdk._internal.errors import ComputeHordeError as ComputeHordeError
 from compute_horde_sdk._internal.errors import (
-    ComputeHordeAPIError,
-    ComputeHordeConnectionError,
-    ComputeHordeError,
-    ComputeHordeJobTimeoutError,
-    ComputeHordeNotFoundError,
-    ComputeHordeResponseError,
-    ComputeHordeValidationError,
+    ComputeHordeJobTimeoutError as ComputeHordeJobTimeoutError,
 )
-from compute_horde_sdk._internal.job import ComputeHordeJob
+from compute_horde_sdk._internal.errors import (
+    ComputeHordeNotFoundError as ComputeHordeNotFoundError,
+)
+from compute_horde_sdk._internal.errors import (
+    ComputeHordeValidationError as ComputeHordeValidationError,
+)
+from compute_horde_sdk._internal.job import ComputeHordeJob as ComputeHordeJob
+from compute_horde_sdk._internal.results import ComputeHordeHordeFailure as ComputeHordeHordeFailure
+from compute_horde_sdk._internal.results import ComputeHordeJobFailure as ComputeHordeJobFailure
+from compute_horde_sdk._internal.results import ComputeHordeJobRejection as ComputeHordeJobRejection
+from compute_horde_sdk._internal.results import ComputeHordeJobResult as ComputeHordeJobResult
+from compute_horde_sdk._internal.results import ComputeHordeJobStatus as ComputeHordeJobStatus
 from compute_horde_sdk._internal.results import (
-    ComputeHordeHordeFailure,
-    ComputeHordeJobFailure,
-    ComputeHordeJobRejection,
-    ComputeHordeJobResult,
-    ComputeHordeJobStatus,
-    ComputeHordeJobStatusEntry,
-    HttpOutputVolumeResponse,
+    ComputeHordeJobStatusEntry as ComputeHordeJobStatusEntry,
 )
-from compute_horde_sdk._internal.spec import ComputeHordeJobSpec
-from compute_horde_sdk._internal.volumes import (
-    HTTPInputVolume,
-    HTTPOutputVolume,
-    HuggingfaceInputVolume,
-    InlineInputVolume,
-    InputVolume,
-    OutputVolume,
-)
-
-__all__ = [
-    "ComputeHordeAPIError",
-    "ComputeHordeClient",
-    "ComputeHordeConnectionError",
-    "ComputeHordeError",
-    "ComputeHordeHordeFailure",
-    "ComputeHordeJob",
-    "ComputeHordeJobFailure",
-    "ComputeHordeJobRejection",
-    "ComputeHordeJobResult",
-    "ComputeHordeJobSpec",
-    "ComputeHordeJobStatus",
-    "ComputeHordeJobStatusEntry",
-    "ComputeHordeJobTimeoutError",
-    "ComputeHordeNotFoundError",
-    "ComputeHordeResponseError",
-    "ComputeHordeValidationError",
-    "ExecutorClass",
-    "HTTPInputVolume",
-    "HTTPOutputVolume",
-    "HttpOutputVolumeResponse",
-    "HuggingfaceInputVolume",
-    "InlineInputVolume",
-    "InputVolume",
-    "OutputVolume",
-]
+from compute_horde_sdk._internal.spec import ComputeHordeJobSpec as ComputeHordeJobSpec
+from compute_horde_sdk._internal.volumes import HTTPInputVolume as HTTPInputVolume
+from compute_horde_sdk._internal.volumes import HTTPOutputVolume as HTTPOutputVolume
+from compute_horde_sdk._internal.volumes import HuggingfaceInputVolume as HuggingfaceInputVolume
+from compute_horde_sdk._internal.volumes import InlineInputVolume as InlineInputVolume
+from compute_horde_sdk._internal.volumes import InputVolume as InputVolume
+from compute_horde_sdk._internal.volumes import OutputVolume as OutputVolume

@@ -105,6 +105,11 @@ def page_not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
     return JsonResponse({"detail": "There is nothing here."}, status=HTTPStatus.NOT_FOUND)
 
 
+def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - likewise
+    """Django's answer to what it takes for an attack."""
+    return JsonResponse({"detail": "The request is malformed."}, status=HTTPStatus.BAD_REQUEST)
+
+
 def server_error(_request: HttpRequest) -> HttpResponse:
     """Django's answer where a view failed."""
     return JsonResponse(

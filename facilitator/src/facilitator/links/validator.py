@@ -271,7 +271,8 @@ class _Conversation:
         match message:
             case Heartbeat():
                 self._heard_at = self._clock.now()
-                await in_database(fleet.beat)(self._number, self._heard_at)
+                if not await in_database(fleet.beat)(self._number, self._heard_at):
+                    await self._close(CLOSE_NOT_A_VALIDATOR, "heartbeat came too late")
             case StatusUpdate():
                 await self._link.send(await self._recorded(message))
             case MachineSpecsUpdate():
@@ -303,18 +304,31 @@ class _Conversation:
 
     async def _deliver(self) -> NoReturn:
         recipient = fleet.mailbox_of(self._hotkey)
-        claim = in_database(outbox.claim_due)
         async with listening(outbox.topic(recipient), clock=self._clock) as ear:
             while True:
-                now = self._clock.now()
-                rows = await claim(recipient, now, LEASE_SECONDS, CLAIMED_AT_ONCE)
+                rows = await self._claim(recipient)
                 for row in rows:
-                    await self._say(row, now)
+                    await self._say(row)
                 if not rows:
                     await ear.wait(within=POLL_SECONDS)
 
-    async def _say(self, row: Outbox, now: datetime) -> None:
-        self._sent[row.id] = now + timedelta(seconds=LEASE_SECONDS)
+    async def _claim(self, recipient: str) -> list[Outbox]:
+        """What is due, noted as ours; a claim that is cancelled half-way is made all the same."""
+        now = self._clock.now()
+        claim = in_database(outbox.claim_due)
+        claiming = asyncio.ensure_future(claim(recipient, now, LEASE_SECONDS, CLAIMED_AT_ONCE))
+        try:
+            await asyncio.wait({claiming})
+        except asyncio.CancelledError:
+            await asyncio.wait({claiming})
+            raise
+        finally:
+            if claiming.done() and claiming.exception() is None:
+                until = now + timedelta(seconds=LEASE_SECONDS)
+                self._sent |= {row.id: until for row in claiming.result()}
+        return claiming.result()
+
+    async def _say(self, row: Outbox) -> None:
         message = OUTGOING.decode(row.body)
         await self._link.send(message)
         OUTBOX_SENT.labels("facilitator").inc()

@@ -42,9 +42,9 @@ def connect(ss58: str, version: str, runner_version: str, at: datetime) -> int:
     ).id
 
 
-def beat(connection: int, at: datetime) -> None:
-    """Notes that the validator is still there."""
-    ValidatorConnection.objects.filter(id=connection).update(last_heartbeat=at)
+def beat(connection: int, at: datetime) -> bool:
+    """Notes that the validator is still there; False if it was given up before."""
+    return ValidatorConnection.objects.filter(id=connection).update(last_heartbeat=at) > 0
 
 
 @transaction.atomic

@@ -157,10 +157,11 @@ def _must_go(executor: Executor, slot: Slot, at: datetime) -> bool:
     if executor.deadline is not None and executor.deadline <= at:
         return True
     lease = slot.lease
-    if lease is None:
-        return executor.job is not None or not slot.offered
-    if executor.job != lease.job:
-        return True
+    if lease is None or executor.job != lease.job:
+        if executor.job is None:
+            return lease is not None or not slot.offered
+        # One that said how its job ended leaves by itself, until its deadline.
+        return executor.deadline is None
     if lease.ended_at is None:
         return min(lease.deadline, lease.expires) <= at
     return lease.abandoned or lease.ended_at + timedelta(seconds=EXIT_SECONDS) <= at

@@ -145,7 +145,8 @@ class ExecutorConversation:
             if self._refused > MAX_REFUSED:
                 await self._link.close(1008, "too many messages out of place")
                 return
-            await self._link.send(_complaint(fault))
+            if not isinstance(message, GenericError):  # complaints about complaints never end
+                await self._link.send(_complaint(fault))
 
     async def _hear(self, message: ExecutorToMiner) -> str | None:
         """What is wrong with a message, if anything."""

@@ -21,6 +21,8 @@ from miner.services.topics import FLEET
 log = structlog.get_logger(__name__)
 
 KEEP = timedelta(days=2)
+UNHEARD_SECONDS = 10
+"""How long what a dead executor had said may take to be read from its socket."""
 _ACTIVE = [state.value for state in ExecutorState if state is not ExecutorState.GONE]
 _CONNECTED = [ExecutorState.WAITING.value, ExecutorState.ASSIGNED.value]
 
@@ -115,7 +117,7 @@ def offer_for_executor(text: str, address: str) -> str:
 def disconnect(token: str, at: datetime) -> None:
     """Notes that an executor's socket is closed. A job that had not ended ends with that."""
     executor = _locked(token)
-    if executor is None or executor.state not in _CONNECTED:
+    if executor is None or executor.state not in [*_CONNECTED, ExecutorState.LEAVING]:
         return
     finished = executor.job is not None and executor.job.ended_at is not None
     executor.state = ExecutorState.LEAVING
@@ -218,9 +220,16 @@ def note_handle(token: str, handle: str, address: str | None) -> None:
 
 @transaction.atomic
 def gone(token: str, at: datetime) -> None:
-    """An executor does not run any more. Its job ends if it had not, and its slot is free."""
+    """An executor does not run any more. Its job ends if it had not, and its slot is free.
+
+    One whose socket is still open may have said more than has been heard: its conversation then
+    has a while to end the job.
+    """
     executor = _locked(token)
     if executor is None or executor.state == ExecutorState.GONE:
+        return
+    if _unheard(executor, at):
+        executor.save(update_fields=["state", "deadline"])
         return
     connected = executor.state != ExecutorState.STARTING
     executor.state = ExecutorState.GONE
@@ -261,6 +270,26 @@ def forget_old(at: datetime) -> int:
     return Executor.objects.filter(gone_at__lt=at - KEEP).delete()[0]
 
 
+def _unheard(executor: Executor, at: datetime) -> bool:
+    """Whether the end of an executor's job may yet be heard on its socket; until when, it notes."""
+    if executor.job is None or executor.job.ended_at is not None:
+        return False
+    if executor.state == ExecutorState.ASSIGNED:
+        executor.state = ExecutorState.LEAVING
+        executor.deadline = at + timedelta(seconds=UNHEARD_SECONDS)
+    return (
+        executor.state == ExecutorState.LEAVING
+        and executor.deadline is not None
+        and executor.deadline > at
+    )
+
+
 def _locked(token: str) -> Executor | None:
+    """An executor's row, after its job's and its slot's: everybody locks in this order."""
+    keys = Executor.objects.filter(token=token).values_list("job_id", "slot_id").first()
+    if keys is None:
+        return None
+    for model, key in zip((Job, Slot), keys, strict=True):
+        model.objects.select_for_update(no_key=True).filter(id=key).values_list("id").first()
     found = Executor.objects.select_for_update(no_key=True, of=("self",)).select_related("job")
     return found.defer("job__offer", "job__start").filter(token=token).first()

@@ -32,7 +32,7 @@ from miner.domain.progress import ENDING, JobState, OutOfOrder, Step, after
 from miner.domain.slots import lease_end, run_deadline, spin_up_deadline, start_deadline
 from miner.models import Executor, Job, JobMessage
 from miner.services import receipts, subnet
-from miner.services.leases import lease_slot
+from miner.services.leases import free_slot, lease_slot
 from miner.services.topics import FLEET, executor_topic, job_topic, validator_topic
 from miner.wiring import verify
 
@@ -201,6 +201,7 @@ def say(job_uuid: str, message: Step, at: datetime) -> None:
     _add_message(job, message, at)
     if isinstance(message, ENDING):
         _mark_ended(job, _outcome(message), at)
+        free_slot(job, at)
     job.save()
 
 

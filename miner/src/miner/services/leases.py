@@ -1,11 +1,11 @@
 """Slots given to jobs and taken back. Used within the transactions of `jobs` and `executors`."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
-from miner.domain.slots import ExecutorState
+from miner.domain.slots import EXIT_SECONDS, ExecutorState
 from miner.models import Executor, Job, Slot
 from miner.services.topics import FLEET, executor_topic
 
@@ -26,6 +26,14 @@ def lease_slot(job: Job, expires: datetime) -> bool:
 def release(slot_id: int, job: Job) -> bool:
     """Ends a job's lease; false if the job does not have the slot."""
     return bool(Slot.objects.filter(id=slot_id, lease=job).update(lease=None, lease_expires=None))
+
+
+def free_slot(job: Job, at: datetime) -> None:
+    """Ends the lease of a job whose executor has said how it ended, and leaves by itself."""
+    Slot.objects.filter(lease=job).update(lease=None, lease_expires=None)
+    leaving = at + timedelta(seconds=EXIT_SECONDS)
+    Executor.objects.filter(job=job, deadline=None).update(deadline=leaving)
+    wake_on_commit(FLEET)
 
 
 def _free_slot(class_name: str) -> Slot | None:

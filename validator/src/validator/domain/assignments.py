@@ -47,12 +47,14 @@ class TrustedMiner:
 class Terms:
     """The operator's terms for jobs. Times are in seconds.
 
+    ``routing`` is how long a job waits while every executor that fits runs a job of ours.
     ``startup`` is what an executor may take on top of its class's spin-up time.
     ``allow_private`` lets the validator connect to miners that announce a private address.
     """
 
     reservation: int
     startup: int
+    routing: int
     allow_private: bool
     trusted_miner: TrustedMiner | None
 

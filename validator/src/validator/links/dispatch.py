@@ -24,8 +24,6 @@ from validator.services import attempts, jobs
 
 MOST_TRIES: Final = 5
 """On how many miners a job is tried, at most."""
-ROUTING_SECONDS: Final = 10.0
-"""How long a job waits for an executor of a miner that we keep busy ourselves."""
 
 DialMiner = Callable[[str, int, str, float], AbstractAsyncContextManager[MinerLink]]
 """``dial(host, port, job_uuid, within)``: a link for one job; raises ``DialFailed``."""
@@ -113,7 +111,7 @@ class Dispatcher:
         if last is not None and await in_database(attempts.tries)(case.uuid) >= MOST_TRIES:
             raise last
         clock = self._office.clock
-        give_up_at = clock.now() + timedelta(seconds=ROUTING_SECONDS)
+        give_up_at = clock.now() + timedelta(seconds=self._terms.routing)
         while True:
             freed = self._freed
             assign = in_database(attempts.assign)
