@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from compute_horde_common.jobs.lifecycle import ENDINGS, PROGRESS
@@ -37,7 +38,7 @@ PLACEHOLDERS = {
 
 def lifecycle() -> str:
     """The page about a job's states."""
-    steps = [f"    {a} --> {b}" for a, b in zip(PROGRESS, PROGRESS[1:], strict=False)]
+    steps = [f"    {a} --> {b}" for a, b in pairwise(PROGRESS)]
     ends = [f"    any --> {ending}" for ending in sorted(ENDINGS - {"completed"})]
     rows = [f"| `{status}` | {meaning} |" for status, meaning in MEANINGS.items()]
     return f"""\
@@ -66,7 +67,7 @@ A job only goes forward. It may pass stages over: one that does not stream is ne
 | stage | may take | whose limit |
 |---|---|---|
 | reservation: offer to acceptance | {RESERVATION_SECONDS} s | network |
-| start-up: acceptance to `executor_ready` | the class's spin-up time and at least {STARTUP_SECONDS} s | network |
+| start-up: to `executor_ready` | the class's spin-up time and {STARTUP_SECONDS} s | network |
 | from then on | {LEEWAY_SECONDS} s leeway, once | network |
 | download, to `volumes_ready` | `download_time_limit` | job |
 | streaming start, to `streaming_ready` | `streaming_start_time_limit` | job |
@@ -107,7 +108,10 @@ def _python(*arguments: str) -> str:
 
 def main() -> int:
     """Writes the files, or with ``--check`` says which would change."""
-    wanted = {ROOT / "docs" / "lifecycle.md": lifecycle(), ROOT / "docs" / "openapi.json": openapi()}
+    wanted = {
+        ROOT / "docs" / "lifecycle.md": lifecycle(),
+        ROOT / "docs" / "openapi.json": openapi(),
+    }
     for service, kind in SERVICES.items():
         wanted[ROOT / service / ".env.example"] = settings_example(service, kind)
     changed = [

@@ -33,7 +33,9 @@ _SIDES = [side for side in Side if side is not Side.NOBODY]
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def django_db_setup(
+    django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
     """One database, in which each side has a schema with the tables of its service."""
     with django_db_blocker.unblock():
         before = connection.settings_dict["NAME"]

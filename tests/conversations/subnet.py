@@ -134,17 +134,16 @@ class Subnet:
         return _Dialler(self.line, job.case.uuid, self.clock)
 
 
+@dataclass(frozen=True, slots=True)
 class LineDialler(MinerDialler):
     """Dials every miner on one line."""
 
-    def __init__(self, subnet: Subnet) -> None:
-        super().__init__(VALIDATOR.ss58, subnet.clock)
-        self._line = subnet.line
+    line: Line
 
     @asynccontextmanager
     @override
     async def link(self, host: str, port: int, within: float) -> AsyncIterator[MinerLink]:
-        async with self._line.dial() as pipe:
+        async with self.line.dial() as pipe:
             yield Link(pipe, MINER_CODEC, clock=self.clock, complain=complaint)
 
 

@@ -289,14 +289,11 @@ async def test_a_finished_receipt_that_could_not_be_said_is_said_later() -> None
         await subnet.run(job)
     open_before = (await miners_job(job)).closed_at is None
 
-    await as_side(Side.VALIDATOR, say_farewells(subnet.office, LineDialler(subnet)))
+    dialler = LineDialler(VALIDATOR.ss58, subnet.clock, subnet.line)
+    await as_side(Side.VALIDATOR, say_farewells(subnet.office, dialler))
 
     theirs, ours = await receipts(Side.MINER, job), await receipts(Side.VALIDATOR, job)
-    assert (open_before, await attempt_farewell(job)) == (True, "")
+    assert (open_before, (await attempt_of(job)).farewell) == (True, "")
     assert {kind: found.payload for kind, found in theirs.items()} == {
         kind: found.payload for kind, found in ours.items()
     }
-
-
-async def attempt_farewell(job: Assignment) -> str:
-    return (await attempt_of(job)).farewell

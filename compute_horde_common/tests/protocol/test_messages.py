@@ -1,3 +1,4 @@
+import json
 from typing import Any, get_args
 
 import pytest
@@ -19,7 +20,7 @@ UNIONS = {
 }
 
 
-def _members(union: Any) -> set[type[BaseModel]]:
+def _members(union: Any) -> set[type[BaseModel]]:  # noqa: ANN401 - a type form
     if isinstance(union, type):
         return {union}
     return set().union(
@@ -85,7 +86,8 @@ def test_members_that_we_do_not_know_are_ignored() -> None:
 
 def test_a_reason_that_we_do_not_know_keeps_its_text() -> None:
     codec: Codec[BaseModel] = Codec(vm.MinerToValidator)
-    text = f'{{"message_type": "V0DeclineJobRequest", "job_uuid": "{examples.JOB}", "reason": "tuesday"}}'
+    frame = {"message_type": "V0DeclineJobRequest", "job_uuid": examples.JOB, "reason": "tuesday"}
+    text = json.dumps(frame)
 
     decline = codec.decode(text)
 

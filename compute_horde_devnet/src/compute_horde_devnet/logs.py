@@ -21,16 +21,16 @@ def follow(processes: list[ProcessInfo], *, lines: int, forever: bool) -> None:
             _print(f"==> {info.name} <==\n{text}\n")
     while forever:
         for info in processes:
-            with info.log.open(errors="replace") as log:
-                ends[info.log] = _print_new(info.name, log, ends.get(info.log, 0))
+            with info.log.open(errors="replace") as grown:
+                ends[info.log] = _print_new(info.name, grown, ends.get(info.log, 0))
         pause(_LOOK_SECONDS)
 
 
-def _print_new(name: str, log: TextIOWrapper, start: int) -> int:
-    log.seek(start)
-    for line in log:
+def _print_new(name: str, text: TextIOWrapper, start: int) -> int:
+    text.seek(start)
+    while line := text.readline():
         _print(f"{name:24} {line}")
-    return log.tell()
+    return text.tell()
 
 
 def _print(text: str) -> None:

@@ -36,10 +36,14 @@ def remove_tree(path: Path) -> None:
 def _empty(root: int) -> None:
     while folders := _unlink_files(root):
         for name in folders:
-            with _opened(name, root) as folder:
-                for inner in _unlink_files(folder):
-                    _move_up(inner, folder, root)
+            _flatten(name, root)
             os.rmdir(name, dir_fd=root)
+
+
+def _flatten(name: str, root: int) -> None:
+    with _opened(name, root) as folder:
+        for inner in _unlink_files(folder):
+            _move_up(inner, folder, root)
 
 
 def _unlink_files(folder: int) -> list[str]:

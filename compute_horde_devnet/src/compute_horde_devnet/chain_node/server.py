@@ -102,12 +102,15 @@ class Node:
         try:
             async with asyncio.TaskGroup() as tasks:
                 telling = tasks.create_task(_tell(connection, peer))
-                with suppress(ConnectionClosed):
-                    async for frame in connection:
-                        await connection.send(self._reply(peer, frame))
+                await self._hear(connection, peer)
                 telling.cancel()
         finally:
             del self._peers[peer]
+
+    async def _hear(self, connection: ServerConnection, peer: Peer) -> None:
+        with suppress(ConnectionClosed):
+            async for frame in connection:
+                await connection.send(self._reply(peer, frame))
 
     def _reply(self, peer: Peer, frame: str | bytes) -> str:
         try:

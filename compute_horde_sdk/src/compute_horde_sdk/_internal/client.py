@@ -19,16 +19,9 @@ from compute_horde_sdk._internal.errors import (
     ComputeHordeValidationError,
 )
 from compute_horde_sdk._internal.hotkey import HotkeySigner, SigningKey, Wallet
-from compute_horde_sdk._internal.http import Facilitator, parsed
+from compute_horde_sdk._internal.http import IDEMPOTENCY_KEY, Facilitator, parsed
 from compute_horde_sdk._internal.job import ComputeHordeJob, call
-from compute_horde_sdk._internal.results import (
-    ComputeHordeHordeFailure,
-    ComputeHordeJobFailure,
-    ComputeHordeJobRejection,
-    Failure,
-    JobBody,
-    PageBody,
-)
+from compute_horde_sdk._internal.results import ComputeHordeJobStatus, JobBody, PageBody
 from compute_horde_sdk._internal.spec import ComputeHordeJobSpec, compact_json, create_request
 from compute_horde_sdk._internal.time_limit import TimeLimit
 
@@ -47,7 +40,6 @@ PAGE_SIZE = 10
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JOB_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _HOPELESS_REJECTIONS = {"invalid_signature", "validator_blacklisted", "invalid_receipt"}
-_HOPEFUL_JOB_FAILURES = {"download_failed", "unknown"}
 
 JobAttemptCallback = Callable[[ComputeHordeJob], object]
 """Takes the job of an attempt; what it returns is awaited if it can be."""
@@ -145,7 +137,7 @@ class ComputeHordeClient:
         signature = signatures.signed(
             signatures.job_payload(request.signed), self._signer, timestamp_ns=self._now_ns()
         )
-        headers = {**rest.signature_headers(signature), "Idempotency-Key": str(uuid.uuid4())}
+        headers = {**rest.signature_headers(signature), IDEMPOTENCY_KEY: str(uuid.uuid4())}
         response = await self._facilitator.post("/job-docker/", request.content, headers)
         job = self._job(parsed(JobBody, response))
         if key is not None:
@@ -163,9 +155,9 @@ class ComputeHordeClient:
     ) -> ComputeHordeJob:
         """Sends a job and waits for its end; sends it again where that may help.
 
-        That is when the network failed it, nobody was free to take it, or its inputs could not be
-        fetched. A job that went wrong by itself (exit status, time limit) would do so again, so it
-        is returned: look at ``status`` and ``error``.
+        That is when the network failed it, or nobody took it. A job that went wrong by itself
+        (exit status, time limit, inputs) would do so again, so it is returned: look at ``status``
+        and ``error``.
 
         Args:
             job_spec: what to run.
@@ -186,7 +178,7 @@ class ComputeHordeClient:
             await self._wait_within(limit, timeout, job)
             pause = _pause_after(attempt)
             is_last = attempt == max_attempts or pause >= limit.left
-            if is_last or not job.status.is_failed() or not _may_succeed_again(job.error):
+            if is_last or not _may_succeed_again(job):
                 return job
             await self.clock.sleep_until(self.clock.now() + timedelta(seconds=pause))
             attempt += 1
@@ -272,13 +264,14 @@ class ComputeHordeClient:
         job_spec: ComputeHordeJobSpec,
         on_trusted_miner: bool,
     ) -> ComputeHordeJob:
+        late = f"Job could not be created, so it did not complete within {seconds} seconds"
+        if limit.left <= 0:
+            raise ComputeHordeJobTimeoutError(late)
         try:
             async with limit.leaving_at_least(0.0):
                 return await self.create_job(job_spec, on_trusted_miner)
         except TimeoutError as error:
-            raise ComputeHordeJobTimeoutError(
-                f"Job could not be created, so it did not complete within {seconds} seconds"
-            ) from error
+            raise ComputeHordeJobTimeoutError(late) from error
 
     @staticmethod
     async def _wait_within(limit: TimeLimit, seconds: float | None, job: ComputeHordeJob) -> None:
@@ -324,14 +317,10 @@ def _job_name(field: str, job_uuid: object) -> str:
     return name
 
 
-def _may_succeed_again(failure: Failure | None) -> bool:
-    match failure:
-        case None | ComputeHordeHordeFailure():
-            return True
-        case ComputeHordeJobRejection():
-            return failure.reason not in _HOPELESS_REJECTIONS
-        case ComputeHordeJobFailure():
-            return failure.reason in _HOPEFUL_JOB_FAILURES
+def _may_succeed_again(job: ComputeHordeJob) -> bool:
+    if job.status is ComputeHordeJobStatus.REJECTED:
+        return job.error is None or job.error.reason not in _HOPELESS_REJECTIONS
+    return job.status is ComputeHordeJobStatus.HORDE_FAILED
 
 
 def _pause_after(attempt: int) -> float:

@@ -31,6 +31,7 @@ A = TypeVar("A", bound=BaseModel)
 logger = logging.getLogger(__name__)
 
 API_PATH = "/api/v1"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
@@ -80,13 +81,15 @@ class Facilitator:
         return await self._authorised("GET", path, params=params, repeatable=httpx.TransportError)
 
     async def post(self, path: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        """What the API answers to a POST of JSON.
+        """What the API answers to a POST of JSON. One whose answer got lost is repeated if its
+        headers have an idempotency key.
 
         Raises:
             ComputeHordeError: it does not, or with an error.
         """
+        repeatable = httpx.TransportError if IDEMPOTENCY_KEY in headers else _NOT_SENT
         return await self._authorised(
-            "POST", path, content=content, headers=headers, repeatable=_NOT_SENT
+            "POST", path, content=content, headers=headers, repeatable=repeatable
         )
 
     async def login(self) -> None:

@@ -123,13 +123,12 @@ def measures(
     )
     room = max(0, warm_starts - starting)
     wanted: list[Measure] = []
-    for slot in known:
-        for measure in _for_slot(slot, at):
-            if isinstance(measure, StartExecutor) and measure.job is None:
-                if room == 0 or measure.executor_class in held_back:
-                    continue
-                room -= 1
-            wanted.append(measure)
+    for measure in (measure for slot in known for measure in _for_slot(slot, at)):
+        if isinstance(measure, StartExecutor) and measure.job is None:
+            if room == 0 or measure.executor_class in held_back:
+                continue
+            room -= 1
+        wanted.append(measure)
     return wanted
 
 

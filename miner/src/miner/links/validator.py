@@ -6,7 +6,7 @@ messages' rows, so a job goes on without a socket, and another socket can take i
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -216,16 +216,19 @@ class ValidatorConversation:
             while True:
                 now = self._clock.now()
                 news = await in_database(jobs.news)(job_uuid, position, socket, now)
-                if news.over:
-                    return
-                try:
-                    for text in news.texts:
-                        await self._pipe.send_text(text)
-                except LinkClosed:
+                if news.over or not await self._pass_on(news.texts):
                     return
                 position = news.position
                 if not news.texts:
                     await ear.wait(within=LOOK_SECONDS)
+
+    async def _pass_on(self, texts: Iterable[str]) -> bool:
+        try:
+            for text in texts:
+                await self._pipe.send_text(text)
+        except LinkClosed:
+            return False
+        return True
 
     async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
         """Some validators resume their jobs by merely authenticating on a new socket. Until this

@@ -289,7 +289,8 @@ def _locked(token: str) -> Executor | None:
     keys = Executor.objects.filter(token=token).values_list("job_id", "slot_id").first()
     if keys is None:
         return None
-    for model, key in zip((Job, Slot), keys, strict=True):
-        model.objects.select_for_update(no_key=True).filter(id=key).values_list("id").first()
+    job_id, slot_id = keys
+    Job.objects.select_for_update(no_key=True).filter(id=job_id).values_list("id").first()
+    Slot.objects.select_for_update(no_key=True).filter(id=slot_id).values_list("id").first()
     found = Executor.objects.select_for_update(no_key=True, of=("self",)).select_related("job")
     return found.defer("job__offer", "job__start").filter(token=token).first()

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -43,11 +44,8 @@ async def _run() -> None:
                 await _keep(stop)
                 return
             log.warning("another process owns the fleet")
-            try:
-                async with asyncio.timeout(OWNER_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), OWNER_SECONDS)
 
 
 async def _keep(stop: asyncio.Event) -> None:
