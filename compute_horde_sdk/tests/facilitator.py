@@ -24,7 +24,8 @@ class Job:
 
     def view(self) -> dict[str, object]:
         history = [
-            {"created_at": NOW.isoformat(), **({"status": entry} if _is_text(entry) else entry)}
+            {"created_at": NOW.isoformat()}
+            | ({"status": entry} if isinstance(entry, str) else entry)
             for entry in self.history
         ]
         base: dict[str, object] = {
@@ -43,10 +44,6 @@ class Job:
     def advance(self) -> None:
         if self.later:
             self.history.append(self.later.pop(0))
-
-
-def _is_text(entry: Entry) -> bool:
-    return isinstance(entry, str)
 
 
 class FakeFacilitator:

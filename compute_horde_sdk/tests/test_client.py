@@ -4,33 +4,18 @@ import threading
 import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import httpx
 import pytest
 from bittensor_wallet import Keypair
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 
-from compute_horde_common.chain.keys import Hotkey
 from compute_horde_sdk.v1 import (
     ComputeHordeClient,
     ComputeHordeError,
     ComputeHordeValidationError,
 )
-from tests.conftest import VALIDATOR, SpecMaker
+from tests.conftest import VALIDATOR
 from tests.facilitator import FakeFacilitator
-
-
-def client_of(
-    hotkey: object, facilitator: FakeFacilitator, url: str = "http://facilitator"
-) -> ComputeHordeClient:
-    return ComputeHordeClient(
-        hotkey,  # type: ignore[arg-type]  # also those that cannot sign
-        VALIDATOR,
-        facilitator_url=url,
-        transport=facilitator.transport,
-    )
 
 
 @pytest.mark.parametrize(
@@ -77,69 +62,7 @@ def test_what_is_no_url_is_refused(keypair: Keypair, url: str) -> None:
     assert refused.value.field == "facilitator_url"
 
 
-class OwnKey:
-    """The least that a hotkey can be."""
-
-    def __init__(self, keypair: Keypair) -> None:
-        self._keypair = keypair
-        self.ss58_address = str(keypair.ss58_address)
-
-    def sign(self, data: bytes) -> bytes:
-        return bytes(self._keypair.sign(data))
-
-
-class WalletOf:
-    def __init__(self, hotkey: object) -> None:
-        self.hotkey = hotkey
-
-
-@pytest.mark.parametrize("wrap", [Keypair, OwnKey, WalletOf])
-async def test_keypairs_wallets_and_own_keys_sign(
-    facilitator: FakeFacilitator, spec: SpecMaker, keypair: Keypair, wrap: type
-) -> None:
-    key = keypair if wrap is Keypair else wrap(keypair)
-
-    async with client_of(key, facilitator) as client:
-        await client.create_job(spec())
-
-    assert facilitator.logins == 1
-    assert facilitator.last.headers["X-CH-Signatory"] == keypair.ss58_address
-
-
-async def test_a_wallet_of_the_wallet_library_signs(
-    facilitator: FakeFacilitator, tmp_path: Path
-) -> None:
-    from bittensor_wallet import Wallet  # noqa: PLC0415
-
-    hotkey = Hotkey.generate()
-    hotkey.write_wallet(tmp_path, "mine", "first")
-
-    async with client_of(
-        Wallet(name="mine", hotkey="first", path=str(tmp_path)), facilitator
-    ) as client:
-        await client.authenticate()
-
-    assert hotkey.ss58.encode() in facilitator.last.content
-
-
-@pytest.mark.parametrize("hotkey", [None, "5Grw", 5, object(), WalletOf(None)], ids=repr)
-def test_what_cannot_sign_is_refused(facilitator: FakeFacilitator, hotkey: object) -> None:
-    with pytest.raises(ComputeHordeValidationError) as refused:
-        client_of(hotkey, facilitator)
-
-    assert refused.value.field == "hotkey"
-
-
-async def test_a_public_key_cannot_log_in(facilitator: FakeFacilitator, keypair: Keypair) -> None:
-    public = Keypair(ss58_address=keypair.ss58_address)
-
-    async with client_of(public, facilitator) as client:
-        with pytest.raises(ComputeHordeError, match="cannot sign"):
-            await client.authenticate()
-
-
-async def test_a_closed_client_says_so(facilitator: FakeFacilitator, keypair: Keypair) -> None:
-    client = client_of(keypair, facilitator)
+async def test_a_closed_client_says_so(client: ComputeHordeClient) -> None:
     async with client:
         await client.get_jobs()
 
@@ -198,55 +121,3 @@ def test_one_client_works_in_two_event_loops_over_real_connections(
         gc.collect()
 
     assert KeptAlive.facilitator.logins == 1
-
-
-async def test_each_streaming_job_has_the_key_that_was_sent_for_it(
-    client: ComputeHordeClient, facilitator: FakeFacilitator, spec: SpecMaker
-) -> None:
-    jobs = await asyncio.gather(*(client.create_job(spec(streaming=True)) for _ in range(3)))
-
-    sent = {
-        x509.load_pem_x509_certificate(body["streaming_details"]["public_key"].encode())
-        for body in (
-            httpx.Response(200, content=request.content).json()
-            for request in facilitator.requests
-            if request.url.path.endswith("job-docker/")
-        )
-    }
-    assert {job.streaming_public_cert for job in jobs} == sent
-    assert len(sent) == 3
-    for job in jobs:
-        assert job.streaming_public_cert is not None
-        assert job.streaming_private_key is not None
-        assert job.streaming_private_key.public_key() == job.streaming_public_cert.public_key()
-
-
-async def test_other_jobs_have_no_key(
-    client: ComputeHordeClient, facilitator: FakeFacilitator, spec: SpecMaker
-) -> None:
-    streaming = await client.create_job(spec(streaming=True))
-    body = facilitator.last_body
-
-    plain = await client.create_job(spec())
-    found = await client.get_job(streaming.uuid)
-
-    assert list(body)[-1] == "streaming_details"
-    assert plain.streaming_private_key is None
-    assert found.streaming_private_key is None
-    assert client.streaming_public_cert == streaming.streaming_public_cert
-
-
-async def test_a_streaming_certificate_is_the_published_one(
-    client: ComputeHordeClient, facilitator: FakeFacilitator, spec: SpecMaker
-) -> None:
-    job = await client.create_job(spec(streaming=True))
-
-    certificate = job.streaming_public_cert
-    assert certificate is not None
-    assert certificate.subject.rfc4514_string() == "CN=localhost"
-    assert isinstance(certificate.signature_hash_algorithm, hashes.SHA256)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
-    assert certificate.not_valid_before_utc < client.clock.now() < certificate.not_valid_after_utc
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    assert facilitator.last_body["streaming_details"] == {"public_key": pem}

@@ -9,6 +9,11 @@ from tests.winding import wound
 
 ATTEMPTS = 5
 Passing = httpx.Response | Exception
+LOST_ANSWERS: dict[str, Passing] = {
+    "no answer in time": httpx.ReadTimeout("slow"),
+    "no more to read": httpx.ReadError("reset"),
+    "hung up": httpx.RemoteProtocolError("disconnected"),
+}
 
 
 def passing_troubles() -> dict[str, Passing]:
@@ -20,14 +25,8 @@ def passing_troubles() -> dict[str, Passing]:
         "refused": httpx.ConnectError("refused"),
         "no connection in time": httpx.ConnectTimeout("slow"),
         "not written": httpx.WriteError("broken pipe"),
+        **LOST_ANSWERS,
     }
-
-
-LOST_ANSWERS: list[Exception] = [
-    httpx.ReadTimeout("slow"),
-    httpx.ReadError("reset"),
-    httpx.RemoteProtocolError("disconnected"),
-]
 
 
 @pytest.mark.parametrize("trouble", passing_troubles().keys())
@@ -50,7 +49,7 @@ async def test_a_create_that_is_repeated_is_the_same_create(
     assert len(same) == 1
 
 
-@pytest.mark.parametrize("trouble", LOST_ANSWERS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("trouble", LOST_ANSWERS.values(), ids=LOST_ANSWERS.keys())
 async def test_a_question_whose_answer_is_lost_is_asked_again(
     client: ComputeHordeClient,
     facilitator: FakeFacilitator,
@@ -64,6 +63,18 @@ async def test_a_question_whose_answer_is_lost_is_asked_again(
 
     assert found.uuid == job.uuid
     assert len(facilitator.calls) == 2
+
+
+async def test_a_cheat_report_whose_answer_is_lost_is_not_made_twice(
+    client: ComputeHordeClient, facilitator: FakeFacilitator
+) -> None:
+    facilitator.trouble.append(httpx.ReadTimeout("slow"))
+
+    with pytest.raises(ComputeHordeError, match="request failed: ReadTimeout") as told:
+        await client.report_cheated_job("one", "two")
+
+    assert isinstance(told.value.__cause__, httpx.ReadTimeout)
+    assert len(facilitator.calls) == 1
 
 
 async def test_trouble_that_does_not_pass_is_told_after_five_attempts(
@@ -85,7 +96,7 @@ async def test_a_facilitator_that_cannot_be_reached_is_an_error_with_its_cause(
 ) -> None:
     facilitator.login_trouble.extend(httpx.ConnectError("nobody there") for _ in range(9))
 
-    with pytest.raises(ComputeHordeError, match="request failed.*nobody there") as told:
+    with pytest.raises(ComputeHordeError, match=r"request failed.*nobody there") as told:
         await wound(clock, client.get_jobs())
 
     assert isinstance(told.value.__cause__, httpx.ConnectError)

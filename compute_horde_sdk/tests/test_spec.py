@@ -123,6 +123,6 @@ def test_a_file_outside_of_its_folder_is_refused(filename: str) -> None:
 
 def test_a_volume_without_what_it_needs_names_it() -> None:
     with pytest.raises(ComputeHordeValidationError) as refused:
-        HTTPOutputVolume(http_method="PATCH", url="http://files.example/")  # type: ignore[arg-type]  # the claim
+        HTTPOutputVolume(http_method="PATCH", url="http://files.example/")
 
     assert refused.value.field == "HTTPOutputVolume.http_method"

@@ -49,7 +49,7 @@ def test_inline_contents_that_are_no_zip_become_the_file_at_the_path(
 
 
 def test_members_that_are_unknown_are_ignored() -> None:
-    volume = HuggingfaceInputVolume(repo_id="a/b", token="x")  # type: ignore[call-arg]  # as before
+    volume = HuggingfaceInputVolume(repo_id="a/b", token="x")
 
     assert volume == HuggingfaceInputVolume(repo_id="a/b")
 

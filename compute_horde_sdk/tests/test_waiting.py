@@ -138,14 +138,14 @@ async def test_a_facilitator_that_falls_silent_does_not_stop_the_timeout(
     assert clock.now() - began < timedelta(seconds=8)
 
 
-@pytest.mark.parametrize("timeout", [float("nan"), "5", [1]], ids=repr)
+@pytest.mark.parametrize("seconds", [float("nan"), "5", [1]], ids=repr)
 async def test_a_timeout_that_is_no_number_is_refused(
-    client: ComputeHordeClient, facilitator: FakeFacilitator, timeout: float
+    client: ComputeHordeClient, facilitator: FakeFacilitator, seconds: float
 ) -> None:
     job = await client.get_job(facilitator.add_job().uuid)
 
     with pytest.raises(ComputeHordeValidationError) as refused:
-        await job.wait(timeout=timeout)
+        await job.wait(timeout=seconds)
 
     assert refused.value.field == "timeout"
 
@@ -292,8 +292,8 @@ async def test_refreshing_keeps_the_keys_and_replaces_the_rest(
     assert job.streaming_public_cert is certificate
 
 
-def test_a_job_without_history_has_no_status(client_of_nobody: object = None) -> None:
-    job = ComputeHordeJob(client_of_nobody, "u")  # type: ignore[arg-type]  # it is not asked
+async def test_a_job_without_history_has_no_status(client: ComputeHordeClient) -> None:
+    job = ComputeHordeJob(client, "u")
 
     with pytest.raises(ComputeHordeError, match="u has no status yet"):
         _ = job.status

@@ -38,6 +38,11 @@ class _Servers:
         self._directory: Path | None = None
         self._running: list[EmbeddedPostgres | EmbeddedRedis] = []
 
+    @property
+    def own_postgres(self) -> bool:
+        """Whether the database server ends with this process."""
+        return any(isinstance(server, EmbeddedPostgres) for server in self._running)
+
     def start(self) -> None:
         if "DATABASE_URL" not in os.environ:
             postgres = EmbeddedPostgres(self._place("postgres"), durable=False, dies_with_us=True)
@@ -89,6 +94,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     _servers.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """The database need not be dropped where its whole server is about to go: a thread that a
+    test left behind may still be connected."""
+    return _servers.own_postgres or bool(request.config.getvalue("reuse_db"))
 
 
 @pytest.fixture
