@@ -110,6 +110,7 @@ class Service:
                 "--port",
                 str(self.port),
                 *("--ping-timeout", "120", "--websocket_timeout", "-1", "--no-server-name"),
+                *("--access-log", "/dev/null"),
                 *("--websocket-max-message-size", str(MAX_FRAME_BYTES)),
                 *("--websocket-max-frame-size", str(MAX_FRAME_BYTES)),
                 f"{self.package}.asgi:application",

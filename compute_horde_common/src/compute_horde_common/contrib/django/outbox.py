@@ -19,7 +19,7 @@ def topic(recipient: str) -> str:
     return f"outbox.{recipient}"
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def put(recipient: str, about: str, body: str) -> Outbox:
     """Stores a message and, once that is committed, wakes whoever delivers it."""
     message = Outbox.objects.create(recipient=recipient, about=str(about), body=body)
