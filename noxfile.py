@@ -31,6 +31,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("lint-imports")
     session.run("shellcheck", "dev", ".ci/run")
+    session.run("python", "docs/generate.py", "--check")
 
 
 @nox.session

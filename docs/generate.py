@@ -90,7 +90,10 @@ def settings_example(service: str, kind: str) -> str:
 
 def openapi() -> str:
     """The facilitator's REST interface."""
-    return _python("-m", "django", "export_openapi", "--settings", "facilitator.settings")
+    return _python(
+        *("-m", "django", "export_openapi_schema", "--settings", "facilitator.settings"),
+        *("--api", "facilitator.urls.api", "--indent", "2"),
+    )
 
 
 def _python(*arguments: str) -> str:

@@ -13,8 +13,6 @@ INSTALLED_APPS = [*defaults.APPS, "facilitator", "validator", "miner"]
 MIDDLEWARE = defaults.MIDDLEWARE
 TEMPLATES = defaults.TEMPLATES
 STATIC_URL = defaults.STATIC_URL
-DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
-USE_TZ = True
 ROOT_URLCONF = "facilitator.urls"
 
 DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": ""}}

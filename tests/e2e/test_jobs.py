@@ -2,7 +2,10 @@
 
 import asyncio
 
-from compute_horde_devnet.network import Network
+import psycopg
+import pytest
+
+from compute_horde_devnet.state import NetworkState
 from compute_horde_sdk.v1 import (
     ComputeHordeClient,
     ComputeHordeJob,
@@ -13,6 +16,8 @@ from compute_horde_sdk.v1 import (
 )
 from tests.conftest import SECONDS, SpecMaker
 from tests.web_server import WebServer
+
+pytestmark = pytest.mark.timeout(240)
 
 HISTORY = [
     "sent",
@@ -148,20 +153,36 @@ async def test_a_job_that_takes_too_much_memory_is_told_so(
     assert "memory" in str(job.error)
 
 
-async def test_more_jobs_than_slots_of_one_miner_go_to_the_next(
+async def test_a_job_that_one_miner_declines_runs_on_the_next(
     client: ComputeHordeClient,
     second_client: ComputeHordeClient,
     spec: SpecMaker,
-    network: Network,
+    state: NetworkState,
 ) -> None:
-    elsewhere = [await second_client.create_job(spec("sleep", "3")) for _ in range(3)]
+    # The second validator fills one miner, of which the first one knows nothing.
+    elsewhere = [await second_client.create_job(spec("sleep", "8")) for _ in range(3)]
     for job in elsewhere:
         await _until(job, "volumes_ready")
 
-    job = await client.create_job(spec("echo", "fitted in"))
-    await asyncio.gather(*(one.wait(timeout=SECONDS) for one in [job, *elsewhere]))
+    # Miners take turns, so one of two jobs is offered to the full one first.
+    ours = []
+    for _ in range(2):
+        ours.append(await client.create_job(spec("echo", "fitted in")))
+        await ours[-1].wait(timeout=SECONDS)
+    await asyncio.gather(*(job.wait(timeout=SECONDS) for job in elsewhere))
 
-    assert [one.status.value for one in [job, *elsewhere]] == ["completed"] * 4
+    assert [job.status.value for job in [*ours, *elsewhere]] == ["completed"] * 5
+    assert "busy" in _outcomes(state, ours)
+
+
+def _outcomes(state: NetworkState, jobs: list[ComputeHordeJob]) -> list[str]:
+    """How the first validator's attempts at these jobs ended, one for each miner asked."""
+    with psycopg.connect(state.validators[0].database_url) as connection:
+        rows = connection.execute(
+            "SELECT outcome FROM validator_attempt WHERE job_id = ANY(%s::uuid[])",
+            [[job.uuid for job in jobs]],
+        ).fetchall()
+    return [str(outcome) for (outcome,) in rows]
 
 
 async def _until(job: ComputeHordeJob, status: str) -> None:

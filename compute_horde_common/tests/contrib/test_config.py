@@ -46,6 +46,21 @@ def test_lists_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
     assert load(ServiceConfig).allowed_hosts == ["a.example", "b.example"]
 
 
+def test_an_executor_class_defined_otherwise_is_a_fault(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv(
+        "EXTRA_EXECUTOR_CLASSES", '[{"name": "always_on.test", "spin_up_seconds": 9}]'
+    )
+
+    with pytest.raises(SystemExit):
+        load(ServiceConfig)
+
+    assert "EXTRA_EXECUTOR_CLASSES: Value error, executor class always_on.test" in (
+        capsys.readouterr().err
+    )
+
+
 def test_the_database_gets_its_password_decoded(environment: pytest.MonkeyPatch) -> None:
     database = defaults.postgres(load(ServiceConfig))
 

@@ -17,5 +17,3 @@ LOGGING = defaults.logging(config)
 ROOT_URLCONF = "tests.small_service.urls"
 STATIC_URL = defaults.STATIC_URL
 WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
-DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
-USE_TZ = True

@@ -27,8 +27,11 @@ from compute_horde_devnet.snippet import explanation
 from compute_horde_devnet.state import FILE_NAME, NetworkState, load
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-console = Console()
+# A pipe has no width; what is written there need not be folded.
+console = Console(width=None if sys.stdout.isatty() else 120)
 DEFAULT_DATA = Path(".dev/network")
+MARKER = "compute-horde-network"
+"""A file that tells a network's folder from any other."""
 
 Data = Annotated[Path, typer.Option(help="Folder for databases, wallets and logs.")]
 
@@ -80,7 +83,7 @@ def up(
 ) -> None:
     """Starts the network and keeps it; `./dev down` ends it."""
     data = data.absolute()
-    _refuse_second(data)
+    _make_room(data)
     options = NetworkOptions(
         data=data,
         validators=validators,
@@ -209,14 +212,18 @@ def _tell(phrase: str) -> None:
     console.print(f"[dim]· {phrase}")
 
 
-def _refuse_second(data: Path) -> None:
+def _make_room(data: Path) -> None:
+    """A new network begins with an empty folder; what another one left there goes."""
     state = load(data)
-    if state is None:
-        return
-    if any(info.child().running for info in state.processes):
-        _fail(f"a network runs from {data} already; end it with ./dev down")
-    remove_leftovers(state)
+    if state is not None:
+        if any(info.child().running for info in state.processes):
+            _fail(f"a network runs from {data} already; end it with ./dev down")
+        remove_leftovers(state)
+    if data.exists() and any(data.iterdir()) and not (data / MARKER).exists():
+        _fail(f"{data} holds other things than a network; choose an empty folder with --data")
     shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    (data / MARKER).touch()
 
 
 def _state_or_exit(data: Path) -> NetworkState:

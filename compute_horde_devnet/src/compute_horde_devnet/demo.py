@@ -31,6 +31,9 @@ _STYLES = {
 }
 
 
+_SHORT = {"executor_ready": "executor", "volumes_ready": "inputs", "execution_done": "ran"}
+
+
 @dataclass(frozen=True)
 class DemoJob:
     """A job of the demo, and what is wrong with its outcome (nothing, if all is well)."""
@@ -61,7 +64,7 @@ def jobs(image: str) -> list[DemoJob]:
             lambda job: _compare(job, ComputeHordeJobStatus.COMPLETED, "hello, horde\n", {}),
         ),
         DemoJob(
-            "args, env, input, artifact",
+            "everything else",
             _spec(
                 image,
                 [
@@ -163,7 +166,7 @@ def _stages(entry: Progress) -> Text:
     for status, at in entry.stages:
         seconds = (at - entry.stages[0][1]).total_seconds()
         style = _STYLES.get(ComputeHordeJobStatus(status), "cyan")
-        line.append(f"{status} ", style=style)
+        line.append(f"{_SHORT.get(status, status)} ", style=style)
         line.append(f"{seconds:.2f}  ", style="dim")
     line.append(entry.trouble, style="red")
     return line

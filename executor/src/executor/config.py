@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast, get_args
 
+from compute_horde_common.containers.labels import job_folder_name
 from compute_horde_common.jobs.executor_classes import ExecutorClassSpec, define, executor_class
 from compute_horde_common.telemetry.logs import LogFormat, LogLevel
 
@@ -77,7 +78,7 @@ class ExecutorConfig:
     def job_folder(self) -> Path:
         """Where the job's files are. Named by the token, so that the owner of an executor that was
         killed finds what it left."""
-        return self.work_dir / f"compute-horde-{self.token}"
+        return self.work_dir / job_folder_name(self.token)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ExecutorConfig":

@@ -24,7 +24,7 @@ from compute_horde_common.protocol.miner_executor import MAX_FRAME, MinerToExecu
 from compute_horde_common.protocol.validator_miner import GenericError
 from compute_horde_common.telemetry import logs
 from compute_horde_common.transfer.errors import StorageFailed
-from executor import nursery, wiring
+from executor import wiring
 from executor.config import ENVIRONMENT, ConfigurationError, ExecutorConfig
 from executor.links.miner import Bench, MinerLink, MinerLost, serve_miner
 from executor.safety import HostUnfit, check_host
@@ -44,13 +44,8 @@ log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    return nursery.tend(run_one) if options.nursery else run_one()
-
-
-def run_one() -> int:
     """Runs one job, as the environment says; returns the exit status."""
+    _parser().parse_args(arguments)
     try:
         config = ExecutorConfig.from_environment()
     except ConfigurationError as error:
@@ -132,15 +127,9 @@ def _link(pipe: Pipe, clock: Clock) -> MinerLink:
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, ENVIRONMENT))
     lines = [f"  {name:<{width}}  {meaning}" for name, meaning in ENVIRONMENT.items()]
-    parser = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog="python -m executor",
         description="Takes one job from a miner, runs it in a container, and ends.",
         epilog="environment:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--nursery",
-        action="store_true",
-        help="start executors on request, as JSON lines of variables on standard input",
-    )
-    return parser

@@ -33,9 +33,3 @@ def sender(config: ExecutorConfig) -> "Sender":
     from compute_horde_common.transfer.send import Sender  # noqa: PLC0415
 
     return Sender(AddressGuard(allow_private=config.allow_private_addresses))
-
-
-def preload() -> None:
-    """Imports all that a job may need later."""
-    import compute_horde_common.transfer.fetch  # noqa: PLC0415
-    import compute_horde_common.transfer.send  # noqa: F401, PLC0415

@@ -4,12 +4,10 @@ from typing import Final
 
 from pydantic import Field, SecretStr
 
-from compute_horde_common.chain.interface import DEFAULT_MINIMUM_STAKE, DEFAULT_VALIDATOR_LIMIT
-from compute_horde_common.contrib.django.config import ServiceConfig, load
-from compute_horde_common.jobs.executor_classes import ExecutorClassSpec
+from compute_horde_common.contrib.django.config import ValidatorsConfig, load
 
 
-class FacilitatorConfig(ServiceConfig):
+class FacilitatorConfig(ValidatorsConfig):
     """What the facilitator reads from its environment."""
 
     jwt_secret: SecretStr = Field(
@@ -29,21 +27,6 @@ class FacilitatorConfig(ServiceConfig):
         default=None,
         description="finney, test, or a node's ws:// or wss:// URL; where validators are read"
         " from. Without it, validators are those that the operator enters.",
-    )
-    bittensor_netuid: int = Field(default=12, ge=0, description="The subnet's number.")
-    chain_sync_seconds: float = Field(
-        default=60.0, gt=0, description="How often validators are read from the chain."
-    )
-    validator_limit: int = Field(
-        default=DEFAULT_VALIDATOR_LIMIT, ge=1, description="At most so many validators are let in."
-    )
-    validator_minimum_stake: float = Field(
-        default=DEFAULT_MINIMUM_STAKE, ge=0, description="Stake that makes a neuron a validator."
-    )
-    extra_executor_classes: list[ExecutorClassSpec] = Field(
-        default=[],
-        description='Classes beside the usual ones, JSON: [{"name": "always_on.gpu_a100_80gb",'
-        ' "spin_up_seconds": 30, "gpu": "NVIDIA A100"}].',
     )
 
 

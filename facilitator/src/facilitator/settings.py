@@ -1,18 +1,14 @@
 """Django's settings of the facilitator."""
 
 from compute_horde_common.contrib.django import defaults
-from compute_horde_common.jobs.executor_classes import define
 from compute_horde_common.protocol.rest import MAX_BODY_BYTES
 from facilitator.config import config
-
-define(config.extra_executor_classes)
 
 SECRET_KEY = config.secret_key.get_secret_value()
 DEBUG = config.debug
 ALLOWED_HOSTS = config.allowed_hosts
 CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
-SESSION_COOKIE_SECURE = defaults.secure_cookies(config)
-CSRF_COOKIE_SECURE = defaults.secure_cookies(config)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = config.https
 SESSION_COOKIE_AGE = defaults.SESSION_SECONDS
 SECURE_PROXY_SSL_HEADER = defaults.proxy_ssl_header(config)
 SECURE_HSTS_SECONDS = defaults.hsts_seconds(config)
@@ -27,9 +23,7 @@ ROOT_URLCONF = "facilitator.urls"
 ASGI_APPLICATION = "facilitator.asgi.application"
 STATIC_URL = defaults.STATIC_URL
 WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
-DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
-USE_TZ = True
 TIME_ZONE = "UTC"
 UNFOLD = {"SITE_TITLE": "Facilitator", "SITE_HEADER": "Facilitator"}
 

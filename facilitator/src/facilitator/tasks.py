@@ -1,6 +1,7 @@
 """What happens from time to time, besides conversations and requests."""
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 from celery import shared_task
@@ -61,8 +62,5 @@ def evict_old_jobs() -> None:
 
 
 async def _metagraph(network: str) -> Metagraph:
-    chain = wiring.chain(network)
-    try:
+    async with aclosing(wiring.chain(network)) as chain:
         return await chain.metagraph()
-    finally:
-        await chain.aclose()

@@ -6,13 +6,13 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from compute_horde_common.contrib.django.config import CommaSeparated, ServiceConfig, load
-from compute_horde_common.jobs.executor_classes import (
-    DEFAULT_EXECUTOR_CLASS,
-    ExecutorClassSpec,
-    define,
-    executor_class,
+from compute_horde_common.contrib.django.config import (
+    CommaSeparated,
+    ValidatorsConfig,
+    WalletConfig,
+    load,
 )
+from compute_horde_common.jobs.executor_classes import DEFAULT_EXECUTOR_CLASS, executor_class
 
 MAX_SLOTS = 4096
 
@@ -25,12 +25,9 @@ def _counts(text: str) -> dict[str, int]:
     return {name.strip(): int(count) for name, _, count in pairs}
 
 
-class MinerConfig(ServiceConfig):
+class MinerConfig(WalletConfig, ValidatorsConfig):
     """What the miner reads from its environment."""
 
-    extra_executor_classes: list[ExecutorClassSpec] = Field(
-        default=[], description="JSON list of executor classes beyond the built-in ones."
-    )
     executor_slots: str = Field(
         default=f"{DEFAULT_EXECUTOR_CLASS}=1",
         description="How many executors of each class this miner runs: CLASS=NUMBER,CLASS=NUMBER",
@@ -80,31 +77,11 @@ class MinerConfig(ServiceConfig):
     local_miner_validator_public_key: str | None = Field(
         default=None, description="The hotkey (SS58) of the validator that a trusted miner serves."
     )
-    bittensor_network: str = Field(
-        default="finney", description="Name of the chain, or the ws:// address of a node."
-    )
-    bittensor_netuid: int = Field(default=12, ge=0, description="The subnet.")
-    bittensor_wallet_directory: Path = Field(
-        default=Path("~/.bittensor/wallets"), description="Where the wallets are."
-    )
-    bittensor_wallet_name: str = Field(default="default", description="Name of the wallet.")
-    bittensor_wallet_hotkey_name: str = Field(
-        default="default", description="Name of the hotkey in the wallet."
-    )
     bittensor_miner_address: str = Field(
         default="auto", description="The IP address that is announced; auto: ask the internet."
     )
     bittensor_miner_port: int = Field(
         default=8000, ge=1, le=65535, description="The port that is announced."
-    )
-    chain_sync_seconds: int = Field(
-        default=60, ge=1, description="How often validators are read from the chain."
-    )
-    validator_minimum_stake: float = Field(
-        default=1000.0, ge=0, description="Stake from which a neuron counts as a validator."
-    )
-    validator_limit: int = Field(
-        default=24, ge=1, description="How many validators are served, those with most stake."
     )
     always_served_validators: CommaSeparated = Field(
         default=["5HBVrFGy6oYhhh71m9fFGYD7zbKyAeHnWN8i8s9fJTBMCtEE"],
@@ -118,7 +95,6 @@ class MinerConfig(ServiceConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        define(self.extra_executor_classes)
         for name in self.slots:
             executor_class(name)
         if sum(self.slots.values()) > MAX_SLOTS:

@@ -1,6 +1,7 @@
 """What the miner does from time to time. Every task may fail or run twice without harm."""
 
 import asyncio
+from contextlib import aclosing
 from ipaddress import ip_address
 from typing import Final
 
@@ -47,11 +48,8 @@ def sync_validators() -> None:
 
 
 async def _validators() -> list[str]:
-    connection = chain()
-    try:
+    async with aclosing(chain()) as connection:
         metagraph = await connection.metagraph()
-    finally:
-        await connection.aclose()
     found = chain_validators(
         metagraph,
         minimum_stake=config.validator_minimum_stake,
@@ -76,11 +74,8 @@ def announce_address() -> None:
 
 async def _announce() -> bool:
     host = await _public_address()
-    connection = chain()
-    try:
+    async with aclosing(chain()) as connection:
         return await connection.publish_axon(Address(host, config.bittensor_miner_port))
-    finally:
-        await connection.aclose()
 
 
 async def _public_address() -> str:

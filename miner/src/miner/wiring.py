@@ -45,11 +45,7 @@ def hotkey() -> Hotkey:
     Raises:
         WalletUnreadable: its file cannot be read.
     """
-    return Hotkey.from_wallet(
-        config.bittensor_wallet_directory,
-        config.bittensor_wallet_name,
-        config.bittensor_wallet_hotkey_name,
-    )
+    return Hotkey.from_wallet(*config.wallet)
 
 
 def signer() -> Signer | None:

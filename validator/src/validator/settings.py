@@ -3,16 +3,13 @@
 from datetime import timedelta
 
 from compute_horde_common.contrib.django import defaults
-from compute_horde_common.jobs.executor_classes import define
 from validator.config import config
-
-define(config.extra_executor_classes)
 
 SECRET_KEY = config.secret_key.get_secret_value()
 DEBUG = config.debug
 ALLOWED_HOSTS = config.allowed_hosts
 CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = defaults.secure_cookies(config)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = config.https
 SECURE_PROXY_SSL_HEADER = defaults.proxy_ssl_header(config)
 SECURE_HSTS_SECONDS = defaults.hsts_seconds(config)
 
@@ -26,11 +23,9 @@ WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
 AUTH_PASSWORD_VALIDATORS = defaults.AUTH_PASSWORD_VALIDATORS
 
 DATABASES = {"default": defaults.postgres(config)}
-DEFAULT_AUTO_FIELD = defaults.DEFAULT_AUTO_FIELD
 REDIS_URL = str(config.redis_url)
 LOGGING = defaults.logging(config)
 
-USE_TZ = True
 TIME_ZONE = "UTC"
 UNFOLD = {"SITE_TITLE": "ComputeHorde validator", "SITE_HEADER": "Validator"}
 

@@ -2,6 +2,7 @@
 last good answer holds."""
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 from celery import shared_task
@@ -63,9 +64,5 @@ def forget_old_receipts() -> None:
 
 
 async def _metagraph() -> Metagraph:
-    async with asyncio.timeout(CHAIN_LIMIT_SECONDS):
-        chain = wiring.chain()
-        try:
-            return await chain.metagraph(None)
-        finally:
-            await chain.aclose()
+    async with asyncio.timeout(CHAIN_LIMIT_SECONDS), aclosing(wiring.chain()) as chain:
+        return await chain.metagraph()

@@ -17,13 +17,9 @@ def hotkey() -> Hotkey:
     """The validator's own key.
 
     Raises:
-        KeyUnavailable: its file cannot be read.
+        WalletUnreadable: its file cannot be read.
     """
-    return Hotkey.from_wallet(
-        config.bittensor_wallet_directory,
-        config.bittensor_wallet_name,
-        config.bittensor_wallet_hotkey_name,
-    )
+    return Hotkey.from_wallet(*config.wallet)
 
 
 @cache

@@ -5,7 +5,7 @@ from compute_horde_common.jobs.failures import HordeFailureReason
 from compute_horde_common.jobs.lifecycle import ENDINGS
 from compute_horde_common.jobs.spec import JobSpec, StreamingDetails
 from compute_horde_common.jobs.timing import LEEWAY_SECONDS
-from validator.domain.phases import REACHED, TIMED_OUT, Budget, Phase
+from validator.domain.phases import REACHED, REPORT_SECONDS, TIMED_OUT, Budget, Phase
 
 
 def budget(spec: JobSpec) -> Budget:
@@ -22,7 +22,8 @@ def test_one_deadline_runs_through_the_phases_after_readiness(
     final = terms.after(execution, ready + timedelta(seconds=2))
 
     deadlines = [(one.deadline.at - ready).total_seconds() for one in (volumes, execution, final)]
-    assert deadlines == [LEEWAY_SECONDS + 10, LEEWAY_SECONDS + 30, LEEWAY_SECONDS + 60]
+    start = LEEWAY_SECONDS + REPORT_SECONDS
+    assert deadlines == [start + 10, start + 30, start + 60]
 
 
 def test_readiness_may_take_the_classes_spin_up_and_the_start(
@@ -45,7 +46,7 @@ def test_only_a_job_that_streams_waits_for_streaming(
 
     assert (streaming.phase, streaming.deadline.left(at)) == (
         Phase.STREAMING,
-        LEEWAY_SECONDS + 10 + 40,
+        LEEWAY_SECONDS + REPORT_SECONDS + 10 + 40,
     )
 
 

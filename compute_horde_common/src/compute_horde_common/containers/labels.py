@@ -14,3 +14,8 @@ TOKEN_LABEL: Final = "compute-horde.token"  # noqa: S105 - the name of a label
 
 JOB_LABEL: Final = "compute-horde.job"
 """The job's UUID in its canonical spelling."""
+
+
+def job_folder_name(token: str) -> str:
+    """The folder in which the executor with this token keeps its job's files."""
+    return f"compute-horde-{token}"

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from typing_extensions import override
 
-HOTKEY_LENGTH = 64
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 
 
 class AllowedHotkey(models.Model):

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from typing_extensions import override
 
-from facilitator.models.accounts import HOTKEY_LENGTH
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 
 VERSION_LENGTH = 100
 

@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Q
 from typing_extensions import override
 
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 from compute_horde_common.jobs.lifecycle import JobStatus
-from facilitator.models.accounts import HOTKEY_LENGTH
 from facilitator.models.fleet import Validator
 
 STATUSES = [(status.value, status.value) for status in JobStatus]

@@ -13,6 +13,7 @@ from compute_horde_common.containers.interface import (
     Mount,
 )
 from compute_horde_common.containers.labels import TOKEN_LABEL
+from compute_horde_common.transfer.errors import StorageFailed
 from miner.fleet.interface import ExecutorManager, FleetError, Running, Setting
 from miner.fleet.leftovers import remove_of, remove_others
 
@@ -82,9 +83,9 @@ class DockerManager(ExecutorManager):
         try:
             for ended in await self._engine.owned({**self._labels, TOKEN_LABEL: token}):
                 await self._engine.remove(ended.id)
-            await remove_of(self._engine, self._setting.owner, token)
-        except EngineError as error:
-            raise FleetError(f"containers cannot be removed: {error}") from error
+            await remove_of(self._engine, self._setting.owner, token, self._setting.work_directory)
+        except (EngineError, StorageFailed) as error:
+            raise FleetError(f"leftovers cannot be removed: {error}") from error
 
     @override
     async def sweep(self, tokens: frozenset[str]) -> int:

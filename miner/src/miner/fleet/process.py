@@ -14,6 +14,7 @@ from typing import IO
 from typing_extensions import override
 
 from compute_horde_common.containers.interface import EngineError
+from compute_horde_common.transfer.errors import StorageFailed
 from miner.fleet.interface import ExecutorManager, FleetError, Running, Setting
 from miner.fleet.leftovers import remove_of, remove_others
 
@@ -102,9 +103,11 @@ class ProcessManager(ExecutorManager):
     @override
     async def cleanup(self, token: str) -> None:
         try:
-            await remove_of(self._setting.engine, self._setting.owner, token)
-        except EngineError as error:
-            raise FleetError(f"containers cannot be removed: {error}") from error
+            await remove_of(
+                self._setting.engine, self._setting.owner, token, self._setting.work_directory
+            )
+        except (EngineError, StorageFailed) as error:
+            raise FleetError(f"leftovers cannot be removed: {error}") from error
 
     @override
     async def sweep(self, tokens: frozenset[str]) -> int:

@@ -4,8 +4,8 @@ from django.db import models
 from django.db.models import Q
 from typing_extensions import override
 
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 from miner.domain.progress import JobState
-from miner.models.validators import HOTKEY_LENGTH
 
 STATES = [(state.value, state.value) for state in JobState]
 

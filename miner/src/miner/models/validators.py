@@ -3,7 +3,7 @@
 from django.db import models
 from typing_extensions import override
 
-HOTKEY_LENGTH = 64
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 
 
 class Validator(models.Model):

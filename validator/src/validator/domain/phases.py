@@ -16,6 +16,10 @@ from compute_horde_common.jobs.lifecycle import JobStatus
 from compute_horde_common.jobs.spec import JobSpec
 from compute_horde_common.jobs.timing import Deadline, Limits
 
+REPORT_SECONDS = 3
+"""The executor watches the same limits, and knows better what took too long: so much later than
+its own time-out may its report arrive."""
+
 
 class Phase(StrEnum):
     """What the miner has to say next."""
@@ -99,7 +103,8 @@ class Budget:
             case Phase.RESERVATION:
                 return Progress(Phase.READINESS, Deadline.starting(now, self.readiness))
             case Phase.READINESS:
-                running = Deadline.starting(now, self.limits.leeway + self.limits.download)
+                first = self.limits.leeway + self.limits.download + REPORT_SECONDS
+                running = Deadline.starting(now, first)
                 return Progress(Phase.VOLUMES, running)
             case Phase.VOLUMES if self.streams:
                 return Progress(Phase.STREAMING, deadline.extended(self.limits.streaming_start))

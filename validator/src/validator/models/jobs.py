@@ -5,9 +5,9 @@ from django.db import models
 from django.db.models import Q
 from typing_extensions import override
 
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 from compute_horde_common.jobs.lifecycle import JobStatus
 from validator.domain.phases import Phase
-from validator.models.subnet import HOTKEY_LENGTH
 
 STATUSES = [(status.value, status.value) for status in JobStatus]
 PHASES = [(phase.value, phase.value) for phase in Phase]

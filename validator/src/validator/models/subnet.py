@@ -4,7 +4,7 @@ every row says how old it is, and an answer that fails leaves the last good one.
 from django.db import models
 from typing_extensions import override
 
-HOTKEY_LENGTH = 64
+from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 
 
 class Snapshot(models.Model):

@@ -1,16 +1,11 @@
 """A service's Celery application: periodic and retry-safe work only, no results."""
 
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-# structlog imports these where they happen to be installed, for 5 MB in each worker and beat.
-for _unneeded in ("twisted", "rich"):
-    sys.modules.setdefault(_unneeded, None)  # type: ignore[arg-type]  # None: cannot be imported
-
-from celery import Celery, Task  # noqa: E402 - after the lines above
-from celery.signals import setup_logging, worker_ready  # noqa: E402 - likewise
-from django.conf import settings  # noqa: E402 - likewise
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_ready
+from django.conf import settings
 
 TASK_LIMIT_SECONDS = 300
 TASK_WARNING_SECONDS = 270

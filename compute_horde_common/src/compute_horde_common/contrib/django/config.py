@@ -4,11 +4,21 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, PostgresDsn, RedisDsn, SecretStr, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from compute_horde_common.chain.interface import DEFAULT_MINIMUM_STAKE, DEFAULT_VALIDATOR_LIMIT
+from compute_horde_common.jobs.executor_classes import ExecutorClassSpec, define
 from compute_horde_common.telemetry.logs import LogFormat, LogLevel
 
 SECRETS = Path("/run/secrets")
@@ -57,6 +67,63 @@ class ServiceConfig(BaseSettings):
     )
     admin_password: SecretStr | None = Field(
         default=None, description="That administrator's password."
+    )
+    extra_executor_classes: list[ExecutorClassSpec] = Field(
+        default=[],
+        description='Classes beside the usual ones, JSON: [{"name": "always_on.gpu_a100_80gb",'
+        ' "spin_up_seconds": 30, "gpu": "NVIDIA A100"}].',
+    )
+
+    @field_validator("extra_executor_classes")
+    @classmethod
+    def _define(cls, specs: list[ExecutorClassSpec]) -> list[ExecutorClassSpec]:
+        define(specs)
+        return specs
+
+
+class ChainConfig(ServiceConfig):
+    """What a service reads that looks at the chain."""
+
+    bittensor_netuid: int = Field(default=12, ge=0, description="The subnet's number.")
+    chain_sync_seconds: float = Field(
+        default=60.0, gt=0, description="How often the chain is read, in seconds."
+    )
+
+
+class WalletConfig(ChainConfig):
+    """What a service reads that is on the chain itself, under a hotkey."""
+
+    bittensor_network: str = Field(
+        default="finney", description="finney, test, or a node's ws:// or wss:// URL."
+    )
+    bittensor_wallet_directory: Path = Field(
+        default=Path("~/.bittensor/wallets"), description="Where wallets are."
+    )
+    bittensor_wallet_name: str = Field(default="default", description="The wallet's name.")
+    bittensor_wallet_hotkey_name: str = Field(
+        default="default", description="The name of the hotkey in that wallet."
+    )
+
+    @property
+    def wallet(self) -> tuple[Path, str, str]:
+        """Where the hotkey is: directory, wallet and hotkey, as ``Hotkey.from_wallet`` asks."""
+        return (
+            self.bittensor_wallet_directory,
+            self.bittensor_wallet_name,
+            self.bittensor_wallet_hotkey_name,
+        )
+
+
+class ValidatorsConfig(ChainConfig):
+    """What a service reads that finds validators on the chain."""
+
+    validator_minimum_stake: float = Field(
+        default=DEFAULT_MINIMUM_STAKE, ge=0, description="Stake that makes a neuron a validator."
+    )
+    validator_limit: int = Field(
+        default=DEFAULT_VALIDATOR_LIMIT,
+        ge=1,
+        description="At most so many are validators, those with most stake.",
     )
 
 

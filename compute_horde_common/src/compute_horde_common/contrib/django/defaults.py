@@ -62,8 +62,6 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 """The admin's files are served from where they are installed; nothing has to be collected."""
 
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
 
 def postgres(config: ServiceConfig) -> dict[str, Any]:
     """A connection pool per process, which opens connections as they are needed."""
@@ -92,11 +90,6 @@ def postgres(config: ServiceConfig) -> dict[str, Any]:
 def logging(config: ServiceConfig) -> dict[str, Any]:
     """For ``LOGGING``; sets up structlog as well."""
     return stdlib_config(config.log_format, config.log_level)
-
-
-def secure_cookies(config: ServiceConfig) -> bool:
-    """For ``SESSION_COOKIE_SECURE`` and ``CSRF_COOKIE_SECURE``."""
-    return config.https
 
 
 def proxy_ssl_header(config: ServiceConfig) -> tuple[str, str] | None:

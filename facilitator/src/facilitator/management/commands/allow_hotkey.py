@@ -1,33 +1,12 @@
 """``allow_hotkey SS58``: lets a hotkey submit jobs."""
 
-from argparse import ArgumentParser
-
-from django.core.management.base import BaseCommand, CommandError
-from typing_extensions import override
-
+from compute_horde_common.contrib.django.allowing import AllowlistCommand
 from facilitator import wiring
 from facilitator.services import login
 
 
-class Command(BaseCommand):
-    """Allows a hotkey, or with ``--remove`` shuts it out again."""
-
+class Command(AllowlistCommand):
     help = "Lets a hotkey submit jobs."
-
-    @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("ss58", help="the hotkey's public address")
-        parser.add_argument("--note", default="", help="whose it is")
-        parser.add_argument("--remove", action="store_true", help="shut it out again")
-
-    @override
-    def handle(self, *args: object, **options: object) -> None:
-        ss58 = str(options["ss58"])
-        if not wiring.is_ss58(ss58):
-            raise CommandError(f"{ss58[:64]!r} is no SS58 address")
-        if options["remove"]:
-            removed = login.disallow(ss58)
-            self.stdout.write(f"{ss58} {'is shut out' if removed else 'was not allowed'}")
-        else:
-            added = login.allow(ss58, str(options["note"])[:200])
-            self.stdout.write(f"{ss58} {'is allowed' if added else 'was allowed already'}")
+    is_ss58 = staticmethod(wiring.is_ss58)
+    allow = staticmethod(login.allow)
+    disallow = staticmethod(login.disallow)

@@ -1,30 +1,24 @@
-"""``allow_validator``: serves a validator whatever the chain says of it."""
+"""``allow_validator SS58``: serves a validator whatever the chain says of it."""
 
-from argparse import ArgumentParser
-
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from typing_extensions import override
 
+from compute_horde_common.contrib.django.allowing import AllowCommand
+from miner import wiring
 from miner.services import subnet
-from miner.wiring import is_ss58
 
 
-class Command(BaseCommand):
+class Command(AllowCommand):
     help = "Serves a validator that the chain does not name, e.g. for a test."
+    is_ss58 = staticmethod(wiring.is_ss58)
 
     @override
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("hotkey", metavar="SS58")
-        parser.add_argument("--remove", action="store_true", help="undo it")
+    def let_in(self, ss58: str, note: str) -> str:
+        subnet.let_in(ss58)
+        return "is served"
 
     @override
-    def handle(self, *args: object, hotkey: str, remove: bool, **options: object) -> None:
-        if not is_ss58(hotkey):
-            raise CommandError(f"{hotkey[:64]!r} is no SS58 address")
-        if not remove:
-            subnet.let_in(hotkey)
-            self.stdout.write(f"{hotkey} is served\n")
-        elif subnet.let_out(hotkey):
-            self.stdout.write(f"{hotkey} is served only if the chain says so\n")
-        else:
-            raise CommandError(f"{hotkey} was not known")
+    def shut_out(self, ss58: str) -> str:
+        if not subnet.let_out(ss58):
+            raise CommandError(f"{ss58} was not known")
+        return "is served only if the chain says so"

@@ -4,14 +4,16 @@ from django.db import models
 from django.db.models.functions import Now
 from typing_extensions import override
 
+HOTKEY_LENGTH = 64
+
 
 class StoredReceipt(models.Model):
     """One receipt; columns beside ``payload`` and ``line`` only repeat it for queries."""
 
     receipt_type = models.CharField(max_length=40)
     job_uuid = models.UUIDField()
-    validator_hotkey = models.CharField(max_length=64)
-    miner_hotkey = models.CharField(max_length=64)
+    validator_hotkey = models.CharField(max_length=HOTKEY_LENGTH)
+    miner_hotkey = models.CharField(max_length=HOTKEY_LENGTH)
     timestamp = models.DateTimeField(help_text="When it was made, as it says itself.")
     executor_class = models.CharField(max_length=100, null=True)  # noqa: DJ001 - absent, not empty
     is_organic = models.BooleanField(null=True)
