@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Runs in the environment of the published library: reads our frames, writes them as its own."""
 
 import json

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Runs in the environment of a published SDK: jobs with everything, then lists and fetches them."""
 
 import asyncio

@@ -237,6 +237,18 @@ async def test_statuses_are_said_one_at_a_time(post: Post, owe: Owe) -> None:
         assert await facilitator.hear() == ("job", JobStatus.ACCEPTED)
 
 
+async def test_an_answer_to_nothing_confirms_nothing(post: Post, owe: Owe) -> None:
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.confirm()
+        await facilitator.link.expect(Heartbeat, within=PATIENCE)
+        await owe("job", JobStatus.RECEIVED, JobStatus.ACCEPTED)
+        await facilitator.hear()
+
+        with pytest.raises(LinkTimeout):
+            await facilitator.link.expect(StatusUpdate, within=0.05)
+
+
 async def test_what_was_not_confirmed_is_said_again_on_the_next_link(post: Post, owe: Owe) -> None:
     await owe("job", JobStatus.RECEIVED, JobStatus.ACCEPTED, JobStatus.COMPLETED)
     async with connected(post) as (facilitator, _):

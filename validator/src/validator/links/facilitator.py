@@ -206,6 +206,8 @@ class Post:
     async def _send(
         self, row: Outbox, link: FacilitatorLink, answers: asyncio.Queue[Response]
     ) -> None:
+        while not answers.empty():
+            log.warning("answer to nothing", told=_told(answers.get_nowait()))
         await link.send(StatusUpdate.model_validate_json(row.body))
         OUTBOX_SENT.labels("validator").inc()
         async with self.office.clock.timeout(ANSWER_SECONDS):
