@@ -107,6 +107,7 @@ async def run(state: NetworkState, console: Console) -> bool:
             for job in jobs(state.image):
                 progress.append(Progress(job, time.monotonic()))
                 await _follow(client, progress, live)
+    console.print()
     for entry in progress:
         _print_result(console, entry)
     return all(not _faults(entry) for entry in progress)

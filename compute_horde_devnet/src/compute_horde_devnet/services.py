@@ -98,7 +98,7 @@ class Service:
     def processes(self, data: Path) -> dict[str, list[str]]:
         """The command line of each process, by name."""
         python = sys.executable
-        celery = [python, "-m", "celery", "-A", f"{self.package}.celery"]
+        celery = [python, "-m", "celery", "-A"]
         schedule = str(data / f"{self.name}-beat")
         return {
             "web": [
@@ -115,8 +115,11 @@ class Service:
                 *("--websocket-max-frame-size", str(MAX_FRAME_BYTES)),
                 f"{self.package}.asgi:application",
             ],
-            "worker": [*celery, "worker", "--pool", "solo", "--without-gossip", "--without-mingle"],
-            "beat": [*celery, "beat", "--schedule", schedule],
+            "worker": [
+                *(*celery, f"{self.package}.celery", "worker", "--pool", "solo"),
+                *("--without-gossip", "--without-mingle"),
+            ],
+            "beat": [*celery, f"{self.package}.beat", "beat", "--schedule", schedule],
             **{
                 name: [python, "-m", "django", *arguments]
                 for name, arguments in self.commands.items()

@@ -1,4 +1,4 @@
-"""The worker and beat processes."""
+"""The worker: ``celery -A facilitator.celery worker``."""
 
 import os
 

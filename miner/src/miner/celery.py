@@ -1,4 +1,4 @@
-"""The worker and beat: ``celery -A miner.celery worker`` and ``beat``."""
+"""The worker: ``celery -A miner.celery worker``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The worker and beat: ``celery -A validator.celery worker`` and ``beat``."""
+"""The worker: ``celery -A validator.celery worker``."""
 
 import os
 
