@@ -9,9 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
-
 from bench.measure import Stopwatch, cpu_seconds, machine_cpu_seconds, memory, percentile
+from bench.web import Web
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.jobs.spec import JobSpec
 from compute_horde_common.protocol import rest, signatures
@@ -65,7 +64,8 @@ async def _measure(state: NetworkState, jobs: int, burst: int) -> dict[str, floa
         server, services_cpu, machine_cpu = await _sequential(client, state, jobs, roots)
         bare = sorted([*bare_before, *_bare(state.image, 10)])
         rate = await _burst(client, state, burst)
-    posts, gets = await _rest(state, hotkey)
+    await _settle(roots)
+    posts, gets = await asyncio.to_thread(_rest, state, hotkey)
     bare_p50 = percentile(bare, 50)
     figures = {
         "bare docker run p50 (s)": bare_p50,
@@ -150,9 +150,9 @@ def _bare(image: str, count: int) -> list[float]:
     return samples
 
 
-async def _rest(state: NetworkState, hotkey: Hotkey) -> tuple[list[float], list[float]]:
-    """POST and GET on one connection. The jobs are for a trusted miner that is not there, so that
-    the network has next to nothing to do with them."""
+def _rest(state: NetworkState, hotkey: Hotkey) -> tuple[list[float], list[float]]:
+    """POST and GET on one connection, each as soon as the last one is answered. The jobs are for a
+    trusted miner that is not there: the validator rejects them meanwhile, on the same machine."""
     body = {
         "target_validator_hotkey": state.validators[0].hotkey,
         "executor_class": state.executor_class,
@@ -166,29 +166,22 @@ async def _rest(state: NetworkState, hotkey: Hotkey) -> tuple[list[float], list[
         "streaming_start_time_limit": 5,
     }
     payload = signatures.job_payload(JobSpec.model_validate(body))
-    posts, gets = [], []
-    async with httpx.AsyncClient(base_url=state.facilitator.url, trust_env=False) as web:
-        nonce = (await web.get("/auth/nonce")).json()["nonce"]
-        login = {
-            "hotkey": hotkey.ss58,
-            "nonce": nonce,
-            "signature": hotkey.sign(nonce.encode()).hex(),
-        }
-        token = (await web.post("/auth/login", json=login)).json()["token"]
-        web.headers["Authorization"] = f"Bearer {token}"
-        uuid = ""
-        for _ in range(60):
-            signature = signatures.signed(payload, hotkey, timestamp_ns=time.time_ns())
-            headers = rest.signature_headers(signature)
-            watch = Stopwatch()
-            answer = await web.post("/api/v1/job-docker/", json=body, headers=headers)
-            posts.append(watch.seconds)
-            uuid = answer.raise_for_status().json()["uuid"]
-        for _ in range(100):
-            watch = Stopwatch()
-            answer = await web.get(f"/api/v1/jobs/{uuid}/")
-            gets.append(watch.seconds)
-            answer.raise_for_status()
+    web = Web(state.facilitator.url)
+    nonce = web.send("GET", "/auth/nonce")["nonce"]
+    signature = hotkey.sign(nonce.encode()).hex()
+    login = {"hotkey": hotkey.ss58, "nonce": nonce, "signature": signature}
+    web.headers["Authorization"] = f"Bearer {web.send('POST', '/auth/login', login)['token']}"
+    posts, gets, uuid = [], [], ""
+    for _ in range(105):
+        signed = signatures.signed(payload, hotkey, timestamp_ns=time.time_ns())
+        headers = rest.signature_headers(signed)
+        watch = Stopwatch()
+        uuid = web.send("POST", "/api/v1/job-docker/", body, headers)["uuid"]
+        posts.append(watch.seconds)
+    for _ in range(105):
+        watch = Stopwatch()
+        web.send("GET", f"/api/v1/jobs/{uuid}/")
+        gets.append(watch.seconds)
     return posts[5:], gets[5:]
 
 

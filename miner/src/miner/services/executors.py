@@ -4,10 +4,11 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, FilteredRelation, Q
 
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
 from compute_horde_common.telemetry import metrics
@@ -130,18 +131,10 @@ def disconnect(token: str, at: datetime) -> None:
 
 def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -> list[Measure]:
     """What the fleet needs now."""
-    active = {
-        executor["slot_id"]: rules.Executor(
-            token=executor["token"],
-            state=ExecutorState(executor["state"]),
-            deadline=executor["deadline"],
-            job=str(executor["job__job_uuid"]) if executor["job__job_uuid"] else None,
-        )
-        for executor in Executor.objects.filter(state__in=_ACTIVE).values(
-            "slot_id", "token", "state", "deadline", "job__job_uuid"
-        )
-    }
-    rows = Slot.objects.values(
+    # One statement, so that a slot and its executor are seen at the same moment.
+    rows = Slot.objects.annotate(
+        active=FilteredRelation("executors", condition=Q(executors__state__in=_ACTIVE))
+    ).values(
         "id",
         "executor_class",
         "offered",
@@ -151,6 +144,10 @@ def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -
         deadline=F("lease__deadline"),
         ended_at=F("lease__ended_at"),
         abandoned=F("lease__abandoned"),
+        token=F("active__token"),
+        executor_state=F("active__state"),
+        executor_deadline=F("active__deadline"),
+        executor_job=F("active__job__job_uuid"),
     )
     known = [
         rules.Slot(
@@ -158,12 +155,21 @@ def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -
             executor_class=row["executor_class"],
             offered=row["offered"],
             lease=_lease(row) if row["job"] else None,
-            executor=active.get(row["id"]),
+            executor=_executor(row) if row["token"] else None,
         )
         for row in rows
     ]
     _count(known)
     return rules.measures(known, at=at, warm_starts=warm_starts, held_back=held_back)
+
+
+def _executor(row: Mapping[str, Any]) -> rules.Executor:
+    return rules.Executor(
+        token=row["token"],
+        state=ExecutorState(row["executor_state"]),
+        deadline=row["executor_deadline"],
+        job=str(row["executor_job"]) if row["executor_job"] else None,
+    )
 
 
 def _lease(row: Mapping[str, object]) -> rules.Lease:

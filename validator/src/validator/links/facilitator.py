@@ -197,11 +197,14 @@ class Post:
 
     async def _send_due(self, link: FacilitatorLink, answers: asyncio.Queue[Response]) -> None:
         claim = in_database(outbox.claim_due)
-        while rows := await claim(
-            jobs.FACILITATOR, self.office.clock.now(), LEASE_SECONDS, CLAIMED_AT_ONCE
-        ):
+        while True:
+            now = self.office.clock.now()
+            rows = await claim(jobs.FACILITATOR, now, LEASE_SECONDS, CLAIMED_AT_ONCE)
             for row in rows:
                 await self._send(row, link, answers)
+            # What is put after a claim rings the ear: looking again would find nothing.
+            if len(rows) < CLAIMED_AT_ONCE:
+                return
 
     async def _send(
         self, row: Outbox, link: FacilitatorLink, answers: asyncio.Queue[Response]
