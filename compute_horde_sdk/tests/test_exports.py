@@ -104,7 +104,7 @@ def test_importing_loads_neither_the_streaming_nor_the_wallet_library() -> None:
         "import sys, compute_horde_sdk.v1;"
         "print(sorted({'cryptography', 'bittensor_wallet', 'django'} & set(sys.modules)))"
     )
-    found = subprocess.run(  # noqa: S603 - our own interpreter
+    found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
 

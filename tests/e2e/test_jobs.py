@@ -1,12 +1,14 @@
 """What a user sees of jobs that go well, and of jobs that go wrong in each stage."""
 
 import asyncio
+import os
 
 import psycopg
 import pytest
 
 from compute_horde_devnet.state import NetworkState
 from compute_horde_sdk.v1 import (
+    ComputeHordeAPIError,
     ComputeHordeClient,
     ComputeHordeJob,
     ComputeHordeJobStatus,
@@ -68,6 +70,34 @@ async def test_a_job_gets_all_it_asked_for(
     assert job.result.artifacts == {"/artifacts/a": b"inline, from the web"}
     assert job.result.upload_results["/output/b"].headers["etag"] == '"tag"'
     assert web.received == {"/b?sig=1": b"inline, from the web"}
+
+
+async def test_a_result_of_some_megabytes_comes_back(
+    client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    fill = "head -c 900000 /dev/zero"
+    asked = spec(
+        "sh",
+        "-c",
+        f"for i in 1 2 3; do {fill} > /artifacts/$i; done; {fill} | tr '\\0' x",
+        artifacts_dir="/artifacts",
+    )
+
+    job = await client.create_job(asked)
+    await job.wait(timeout=SECONDS)
+
+    assert job.result is not None
+    assert job.result.stdout == "x" * 900_000
+    assert job.result.artifacts == {f"/artifacts/{i}": bytes(900_000) for i in (1, 2, 3)}
+
+
+async def test_a_job_that_is_too_large_to_be_passed_on_is_refused(
+    client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    large = {"/volume/": InlineInputVolume.from_file_contents("noise", os.urandom(1 << 20))}
+
+    with pytest.raises(ComputeHordeAPIError, match=r"1 MiB|1048576|too large"):
+        await client.create_job(spec("true", input_volumes=large))
 
 
 async def test_a_trusted_job_runs_on_the_trusted_miner(

@@ -21,7 +21,7 @@ STOP_SECONDS = 10
 def process() -> Iterator[subprocess.Popen[str]]:
     options = ["--netuid", str(NETUID), "--stake", f"{BOB.ss58}=5000"]
     options += ["--register", f"{BOB.ss58}={ALICE.ss58}", "--fund", f"{ALICE.ss58}=5"]
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [*COMMAND, *options], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as running:
         yield running
@@ -70,7 +70,7 @@ def test_it_is_small(process: subprocess.Popen[str], url: str) -> None:
     ],
 )
 def test_wrong_options_are_named(options: list[str], complaint: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [*COMMAND, *options], capture_output=True, text=True, check=False, timeout=30
     )
 
