@@ -7,7 +7,7 @@ import pytest
 from compute_horde_common.containers.docker import DockerEngine
 from compute_horde_common.containers.labels import OWNER_LABEL
 from compute_horde_common.containers.scratch_image import build_busybox_image
-from tests.stand import IMAGE, Stand, Web
+from tests.stand import IMAGE, OWNER, Stand, Web
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def image() -> str:
 async def engine(image: str) -> AsyncIterator[DockerEngine]:
     async with DockerEngine() as engine:
         yield engine
-        for left in await engine.owned({OWNER_LABEL: "executor-tests"}):
+        for left in await engine.owned({OWNER_LABEL: OWNER}):
             await engine.remove(left.id)
 
 

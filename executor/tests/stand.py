@@ -29,11 +29,13 @@ from compute_horde_common.protocol.validator_miner import (
     StartJob,
 )
 from executor.config import ExecutorConfig
-from executor.links.miner import Bench, serve_miner
+from executor.links.bench import Bench
+from executor.links.miner import serve_miner
 
 IMAGE = "compute-horde-executor-test:latest"
 JOB = "0c8f3d52-5d0e-4c3c-9f6b-2a51a2f0b7aa"
 PATIENCE = 30
+OWNER = f"executor-tests-{uuid4().hex}"
 LIMITS = Limits(download=10, execution=20, upload=10)
 
 
@@ -89,12 +91,13 @@ class Stand:
         self.config = ExecutorConfig(
             miner_address="ws://unused",
             token=token,
-            owner="executor-tests",
+            owner=OWNER,
             work_dir=work_dir,
             allow_private_addresses=True,
             memory_bytes=64 << 20,
         )
         self.engine = engine
+        self.job_control = False
         self.clock = SystemClock()
         self.pipe, self._far = pipe_pair()
         self.miner: Link[ExecutorToMiner, MinerToExecutor] = Link(
@@ -110,7 +113,8 @@ class Stand:
             complain=lambda reason: GenericError(details=reason),
         )
         async with asyncio.timeout(PATIENCE):
-            await serve_miner(link, Bench(self.config, self.engine, self.clock))
+            bench = Bench(self.config, self.engine, self.clock, self.job_control)
+            await serve_miner(link, bench)
         await self._far.close()
 
     async def said(self) -> list[BaseModel]:

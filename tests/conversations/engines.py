@@ -1,17 +1,21 @@
 """Container engines that run nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from typing_extensions import override
 
 from compute_horde_common.containers.interface import (
     ContainerEngine,
     ContainerSpec,
+    EngineInfo,
     Exit,
     Logs,
     Output,
     Owned,
+    OwnedNetwork,
+    PullProgress,
+    RegistryLogin,
 )
 
 
@@ -36,7 +40,26 @@ class PretendingEngine(ContainerEngine):
         return True
 
     @override
-    async def pull(self, image: str) -> None:
+    async def info(self) -> EngineInfo:
+        return EngineInfo(
+            version="20.10.0",
+            kernel="6.12.0",
+            cgroup_version="2",
+            security_options=("name=seccomp,profile=default",),
+            runtimes=("runc",),
+            storage_driver="overlay2",
+            operating_system="linux",
+            architecture="x86_64",
+        )
+
+    @override
+    async def pull(
+        self,
+        image: str,
+        *,
+        credentials: RegistryLogin | None = None,
+        watch: Callable[[PullProgress], None] | None = None,
+    ) -> None:
         raise AssertionError("the image is here")
 
     @override
@@ -77,3 +100,35 @@ class PretendingEngine(ContainerEngine):
     @override
     async def owned(self, labels: Mapping[str, str]) -> list[Owned]:
         return []
+
+    @override
+    async def space_used(self, container_id: str) -> int:
+        return 0
+
+    @override
+    async def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        raise AssertionError("no job here streams")
+
+    @override
+    async def remove_network(self, name: str) -> None:
+        return
+
+    @override
+    async def owned_networks(self, labels: Mapping[str, str]) -> list[OwnedNetwork]:
+        return []
+
+    @override
+    async def connect(self, network: str, container_id: str) -> None:
+        raise AssertionError("no job here streams")
+
+    @override
+    async def address(self, container_id: str, network: str) -> str:
+        raise AssertionError("no job here streams")
+
+    @override
+    async def network_namespace(self, container_id: str) -> str:
+        raise AssertionError("no job here streams")
+
+    @override
+    async def published_port(self, container_id: str, port: int) -> tuple[str, int] | None:
+        return None

@@ -21,7 +21,8 @@ from compute_horde_common.protocol.validator_miner import (
     StartJob,
 )
 from executor.config import ExecutorConfig
-from executor.links.miner import Bench, serve_miner
+from executor.links.bench import Bench
+from executor.links.miner import serve_miner
 from miner.domain.slots import ExecutorState
 from miner.models import Executor, JobMessage
 from miner.services import jobs

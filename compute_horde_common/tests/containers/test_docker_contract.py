@@ -1,12 +1,10 @@
 """What `ContainerEngine` promises, kept by a real Docker daemon."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
-from uuid import uuid4
 
 import pytest
 
@@ -29,39 +27,7 @@ from compute_horde_common.containers.interface import (
     Stream,
 )
 from compute_horde_common.containers.scratch_image import BusyboxMissing, build_busybox_image
-
-IMAGE = "compute-horde-contract-test:latest"
-OWNER = {"compute-horde-contract-test": uuid4().hex}
-LIMITS = Limits(memory_bytes=64 * MIB, cpus=1.0, pids=64)
-PATIENCE = 30
-
-
-def shell(script: str) -> ContainerSpec:
-    return ContainerSpec(
-        image=IMAGE,
-        name=f"contract-{uuid4().hex}",
-        command=("sh", "-c", script),
-        limits=LIMITS,
-        labels=OWNER,
-    )
-
-
-@pytest.fixture(scope="session")
-def image() -> str:
-    async def build() -> None:
-        async with DockerEngine() as engine:
-            await build_busybox_image(engine, IMAGE)
-
-    asyncio.run(build())
-    return IMAGE
-
-
-@pytest.fixture
-async def engine(image: str) -> AsyncIterator[DockerEngine]:
-    async with DockerEngine() as engine, AsyncExitStack() as cleanup:
-        yield engine
-        for left in await engine.owned(OWNER):
-            cleanup.push_async_callback(engine.remove, left.id)
+from tests.containers.shells import IMAGE, LIMITS, OWNER, PATIENCE, shell
 
 
 async def run(engine: DockerEngine, spec: ContainerSpec) -> tuple[Exit, Logs]:

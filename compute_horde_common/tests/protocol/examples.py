@@ -18,7 +18,8 @@ from compute_horde_common.jobs.volumes import (
     combined,
 )
 from compute_horde_common.protocol import facilitator_validator as fv
-from compute_horde_common.protocol import receipts
+from compute_horde_common.protocol import live, receipts
+from compute_horde_common.protocol import miner_executor as me
 from compute_horde_common.protocol import validator_miner as vm
 from compute_horde_common.protocol.base import encode
 from compute_horde_common.protocol.signatures import Signature
@@ -108,6 +109,16 @@ HORDE_FAILURE = HordeFailure(
     context={"stage": "execution"},
 )
 
+CANCEL = live.CancelJob(job_uuid=JOB)
+LOG = live.JobLog(
+    job_uuid=JOB,
+    pieces=[
+        live.LogPiece(number=0, stream="stdout", text="hello\n"),
+        live.LogPiece(number=1, stream="stderr", text="déjà vu\n", dropped=4096),
+    ],
+)
+JOB_PROGRESS = live.JobProgress(job_uuid=JOB, percent=37.5, text="epoch 3 of 8")
+
 FACILITATOR_TO_VALIDATOR: list[BaseModel] = [
     fv.AuthChallenge(nonce="0123456789abcdef"),
     fv.Response.ok(),
@@ -119,6 +130,7 @@ FACILITATOR_TO_VALIDATOR: list[BaseModel] = [
         trusted_job_uuid=OTHER_JOB,
         details={"why": "hashes differ"},
     ),
+    CANCEL,
 ]
 VALIDATOR_TO_FACILITATOR: list[BaseModel] = [
     fv.StaticAuthentication(public_key="8e" * 32, signature=HEX),
@@ -162,6 +174,8 @@ VALIDATOR_TO_FACILITATOR: list[BaseModel] = [
     fv.MachineSpecsUpdate(
         miner_hotkey=MINER, validator_hotkey=VALIDATOR, specs={"cpu": {"count": 2}}, batch_id=JOB
     ),
+    LOG,
+    JOB_PROGRESS,
 ]
 VALIDATOR_TO_MINER: list[BaseModel] = [
     vm.Authenticate(
@@ -193,6 +207,7 @@ VALIDATOR_TO_MINER: list[BaseModel] = [
     vm.FinishedReceipt(payload=FINISHED, signature=HEX),
     vm.MainHotkey(),
     vm.GenericError(details="not a valid message"),
+    CANCEL,
 ]
 MINER_TO_VALIDATOR: list[BaseModel] = [
     vm.Manifest(manifest={"always_on.test": 2, "spin_up-4min.gpu-24gb": 0}),
@@ -224,6 +239,12 @@ MINER_TO_VALIDATOR: list[BaseModel] = [
     vm.GenericError(),
     vm.LegacyExecutorFailed(job_uuid=JOB),
     vm.LegacyStreamingNotReady(job_uuid=JOB),
+    LOG,
+    JOB_PROGRESS,
+]
+# The executor's other words are those of the miner.
+EXECUTOR_TO_MINER: list[BaseModel] = [
+    me.HostUnfit(reasons=["the disk is full: 1 GiB free, 20 GiB needed"]),
 ]
 RECEIPTS: list[BaseModel] = [
     receipts.Receipt(payload=payload, validator_signature=HEX, miner_signature=HEX)
@@ -234,6 +255,7 @@ CONVERSATIONS = {
     "validator_to_facilitator": VALIDATOR_TO_FACILITATOR,
     "validator_to_miner": VALIDATOR_TO_MINER,
     "miner_to_validator": MINER_TO_VALIDATOR,
+    "executor_to_miner": EXECUTOR_TO_MINER,
     "receipts": RECEIPTS,
 }
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from compute_horde_common.protocol import facilitator_validator as fv
+from compute_horde_common.protocol import live
 from compute_horde_common.protocol import miner_executor as me
 from compute_horde_common.protocol import validator_miner as vm
 from compute_horde_common.protocol.base import Codec, MalformedMessage, encode
@@ -51,9 +52,47 @@ def test_what_we_send_is_what_the_peer_reads(conversation: str) -> None:
 
 def test_an_executor_reads_what_the_miner_passes_on() -> None:
     codec: Codec[BaseModel] = Codec(me.MinerToExecutor)
-    passed_on = [m for m in examples.VALIDATOR_TO_MINER if isinstance(m, vm.OfferJob | vm.StartJob)]
+    kinds = vm.OfferJob | vm.StartJob | live.CancelJob
+    passed_on = [m for m in examples.VALIDATOR_TO_MINER if isinstance(m, kinds)]
 
     assert [codec.decode(encode(message)) for message in passed_on] == passed_on
+
+
+def test_a_miner_reads_what_an_executor_says_of_itself_and_of_a_running_job() -> None:
+    codec: Codec[BaseModel] = Codec(me.ExecutorToMiner)
+    said = [*examples.EXECUTOR_TO_MINER, examples.LOG, examples.JOB_PROGRESS]
+
+    assert [codec.decode(encode(message)) for message in said] == said
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"message_type": "V0JobProgress", "percent": 100.1},
+        {"message_type": "V0JobProgress", "percent": -1},
+        {"message_type": "V0JobProgress", "percent": "NaN"},
+        {"message_type": "V0JobProgress", "percent": 1, "text": "x" * 201},
+        {"message_type": "V0JobLog", "pieces": [{"number": -1, "stream": "stdout", "text": ""}]},
+        {"message_type": "V0JobLog", "pieces": [{"number": 0, "stream": "stdin", "text": ""}]},
+        {
+            "message_type": "V0JobLog",
+            "pieces": [{"number": 0, "stream": "stdout", "text": "x" * 16_385}],
+        },
+        {
+            "message_type": "V0JobLog",
+            "pieces": [{"number": 0, "stream": "stdout", "text": "", "dropped": 1 << 63}],
+        },
+        {
+            "message_type": "V0JobLog",
+            "pieces": [{"number": 0, "stream": "stdout", "text": ""}] * 65,
+        },
+    ],
+)
+def test_what_passes_while_a_job_runs_is_bounded(frame: dict[str, object]) -> None:
+    with pytest.raises(MalformedMessage):
+        Codec[BaseModel](vm.MinerToValidator).decode(
+            json.dumps({"job_uuid": examples.JOB, **frame})
+        )
 
 
 @given(st.text())

@@ -13,9 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compute_horde_common.transfer.archives import ArchiveLimits, Unpacked, unpack, unpack_now
+from compute_horde_common.transfer.archives import Unpacked, is_archive, unpack, unpack_now
 from compute_horde_common.transfer.budget import Budget
-from compute_horde_common.transfer.errors import ArchiveRefused, BudgetSpent, TransferError
+from compute_horde_common.transfer.errors import (
+    ArchiveRefused,
+    BudgetSpent,
+    TooManyEntries,
+    TransferError,
+)
 from compute_horde_common.transfer.tree import Folder
 
 MIB = 1024 * 1024
@@ -135,15 +140,57 @@ def test_a_size_that_lies_is_found_out(folder: Folder) -> None:
 def test_a_bomb_is_refused_by_its_ratio(folder: Folder) -> None:
     archive = zipped(("bomb", bytes(64 * MIB)))
 
-    assert "far more" in refuse(archive, folder, budget=1024 * MIB)
+    assert "more than 200 times" in refuse(archive, folder, budget=1024 * MIB)
     assert folder.size() <= 17 * MIB
+
+
+def test_many_small_bombs_add_up(folder: Folder) -> None:
+    archive = zipped(("bomb", bytes(9 * MIB)))
+    budget = Budget(1024 * MIB)
+    unpack_now(archive, folder, budget=budget)
+
+    with pytest.raises(ArchiveRefused, match="more than 200 times"):
+        unpack_now(archive, folder, budget=budget)
+
+
+def test_an_archive_in_an_archive_is_a_file(folder: Folder) -> None:
+    inner = zipped(("bomb", bytes(9 * MIB))).getvalue()
+
+    unpack_now(zipped(("inner.zip", inner)), folder, budget=Budget(MIB))
+
+    assert (folder.path / "inner.zip").read_bytes() == inner
+
+
+@pytest.mark.parametrize(
+    ("data", "meant"),
+    [
+        (zipped(("a", b"1")).getvalue(), True),
+        (b"#!/bin/sh\n" + zipped(("a", b"1")).getvalue(), True),
+        (zipped(("a", b"1")).getvalue()[:-9], True),
+        (zipped().getvalue(), True),
+        (b"version=2", False),
+        (b"", False),
+    ],
+)
+def test_what_is_meant_as_an_archive_is_recognised(data: bytes, meant: bool) -> None:
+    assert is_archive(data) == meant
 
 
 def test_too_many_entries_are_refused(folder: Folder) -> None:
     archive = zipped(*((f"{number}/file", b"") for number in range(6)))
 
-    with pytest.raises(ArchiveRefused, match="more than 10 entries"):
-        unpack_now(archive, folder, budget=Budget(10), limits=ArchiveLimits(entries=10))
+    with pytest.raises(TooManyEntries, match="more than the 10 files"):
+        unpack_now(archive, folder, budget=Budget(10, entries=10))
+    assert list(folder.walk()) == []
+
+
+def test_entries_of_several_archives_add_up(folder: Folder) -> None:
+    archive = zipped(("sub/a", b"1"), ("b", b"2"))
+    budget = Budget(10, entries=5)
+    unpack_now(archive, folder, budget=budget)
+
+    with pytest.raises(TooManyEntries):
+        unpack_now(archive, folder, budget=budget)
 
 
 def test_a_huge_list_of_entries_is_not_even_read(folder: Folder) -> None:

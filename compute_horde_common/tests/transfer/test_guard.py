@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from compute_horde_common.transfer.budget import Budget
-from compute_horde_common.transfer.errors import AddressRefused, DownloadFailed
+from compute_horde_common.transfer.errors import AddressRefused, DownloadFailed, WebError
 from compute_horde_common.transfer.fetch import Fetcher
 from compute_horde_common.transfer.guard import AddressGuard
 from compute_horde_common.transfer.send import Sender
@@ -20,6 +20,7 @@ NEVER = [
     "168.63.129.16",
     "100.100.100.200",
     "224.0.0.1",
+    "255.255.255.255",
     "::",
     "fe80::1",
     "ff02::1",
@@ -27,8 +28,16 @@ NEVER = [
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::1",
+    "::169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "64:ff9b:1::a9fe:a9fe",
+    "2600::5efe:a9fe:a9fe",
+    "2600::200:5efe:a9fe:a9fe",
+    "2001:0:4136:e378:8000:63bf:5601:5601",
 ]
-ALSO_REFUSED = ["100.64.0.1", "192.0.2.1", "198.18.0.1", "240.0.0.1", "255.255.255.255"]
+ALSO_REFUSED = ["100.64.0.1", "192.0.2.1", "198.18.0.1", "240.0.0.1"]
+ALSO_REFUSED += ["3fff::1", "5f00::1", "fec0::1", "0.1.2.3", "192.0.0.1", "2600::5efe:7f00:1"]
+ALSO_REFUSED += ["::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1"]
 ALSO_REFUSED += ["::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1"]
 
 
@@ -70,10 +79,34 @@ async def fetch(url: str, folder: Folder, guard: AddressGuard) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"]
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "example.com@127.0.0.1",
+        "example.com:80@127.0.0.1",
+        "example.com%2f@127.0.0.1",
+    ],
 )
 async def test_no_spelling_of_loopback_is_reached(web: Web, folder: Folder, host: str) -> None:
     with pytest.raises(AddressRefused):
+        await fetch(f"http://{host}:{web.port}/", folder, AddressGuard())
+    assert web.requests == []
+
+
+@pytest.mark.parametrize(
+    "host", ["0177.0.0.1", "127.0.0.1.", "\uff11\uff12\uff17.0.0.1", "127.0.0.1%00", "[::1%25lo]"]
+)
+async def test_spellings_that_clients_disagree_about_are_not_reached(
+    web: Web, folder: Folder, host: str
+) -> None:
+    with pytest.raises(WebError):
         await fetch(f"http://{host}:{web.port}/", folder, AddressGuard())
     assert web.requests == []
 

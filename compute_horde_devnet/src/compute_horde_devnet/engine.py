@@ -54,13 +54,18 @@ def answers() -> bool:
         return False
 
 
-def ensure() -> bool:
+def ensure(*, registry: bool = False) -> bool:
     """Makes sure that an engine answers. True if one was started that nobody else keeps.
+
+    Args:
+        registry: whether the program of an image registry is wanted, too, as tests do.
 
     Raises:
         NoEngine: none does, and none can be started here.
     """
     packages = [] if shutil.which("busybox") else ["busybox-static"]
+    if registry and not shutil.which("docker-registry"):
+        packages.append("docker-registry")
     running = answers()
     if not running and not shutil.which("dockerd"):
         packages += ["docker.io", "iptables"]
@@ -116,6 +121,9 @@ def _install(packages: list[str], *, optional: bool) -> None:
 
         apt("update", "-qq")
         installed = apt("install", "-y", "-qq", "--no-install-recommends", *packages)
+    if "docker-registry" in packages and Path("/run/systemd/system").exists():
+        # Tests start their own; the package's would take port 5000 from then on.
+        subprocess.run(["systemctl", "disable", "--now", "docker-registry"], check=False)  # noqa: S607
     if not installed and not optional:
         raise NoEngine(f"apt-get could not install {' '.join(packages)}; see {log.name}")
 
@@ -149,7 +157,7 @@ def main(arguments: list[str]) -> int:
         return 0
     keep = arguments[:1] == ["--keep"]
     try:
-        started = ensure()
+        started = ensure(registry=True)
     except NoEngine as error:
         print(f"dev: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
         return 1

@@ -4,27 +4,21 @@ A plain dataclass: pydantic-settings takes longer to import than everything else
 every job pays for its own executor's start.
 """
 
-import json
 import os
-import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast, get_args
 
 from compute_horde_common.containers.labels import job_folder_name
-from compute_horde_common.jobs.executor_classes import ExecutorClassSpec, define, executor_class
 from compute_horde_common.telemetry.logs import LogFormat, LogLevel
+from executor import environment as read
+from executor.environment import Reader
 
-_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_YES = frozenset({"1", "true", "yes", "on"})
-_NO = frozenset({"0", "false", "no", "off", ""})
-_SECRETS = frozenset({"EXECUTOR_TOKEN"})
+_GIB = 1 << 30
+_SECRETS = frozenset({"EXECUTOR_TOKEN", "HF_ACCESS_TOKEN"})
 _DEFAULT_FORMAT: LogFormat = "auto"
 _DEFAULT_LEVEL: LogLevel = "info"
-
-T = TypeVar("T")
 
 ENVIRONMENT: Mapping[str, str] = {
     "MINER_ADDRESS": "the miner's websocket, ws://host:port; required",
@@ -33,9 +27,30 @@ ENVIRONMENT: Mapping[str, str] = {
     "EXECUTOR_CLASS": "the only executor class to take jobs of; default: any",
     "STARTUP_TIME_LIMIT": "seconds from offer to ready; default: by the job's executor class",
     "EXECUTOR_WORK_DIR": "where job files go, also a path on Docker's host; default: /tmp",
+    "EXECUTOR_CONTAINER": "name of this executor's own container; default: it runs on the host",
     "EXECUTOR_MEMORY_BYTES": "memory of a job whose class promises none; default: 3/4 of the host",
     "EXECUTOR_CPUS": "CPUs of a job whose class promises none, e.g. 1.5; default: all",
+    "EXECUTOR_GPUS": "ids of the GPUs that jobs here may use, separated by commas; default: all",
+    "JOB_DISK_BYTES": "disk that a job may fill in all; default: 107374182400",
+    "JOB_RUNTIME": "container runtime of jobs, e.g. runsc; default: Docker's own",
+    "JOB_USER_NAMESPACE": "refuse jobs unless Docker maps users (userns-remap); default: false",
+    "IMAGE_ALLOW": "patterns of images that jobs may use, e.g. docker.io/team/*; default: all",
+    "IMAGE_DENY": "patterns of images that jobs may not use; default: none",
+    "IMAGE_REQUIRE_DIGEST": "refuse images that are not named by @sha256 digest; default: false",
+    "IMAGE_MAX_BYTES": "size of an image on its way here, compressed; default: 53687091200",
+    "REGISTRY_CREDENTIALS": "path of a Docker config.json with the logins of registries",
     "VOLUME_MAX_SIZE_BYTES": "all inputs of a job together; default: 2147483648",
+    "INPUT_MAX_FILES": "files and folders that a job's inputs may have; default: 20000",
+    "INPUT_CACHE_DIR": "where inputs are kept for later jobs; default: none are kept",
+    "INPUT_CACHE_BYTES": "size of that cache; default: 53687091200",
+    "HF_ENDPOINT": "the Hugging Face hub; default: https://huggingface.co",
+    "HF_ACCESS_TOKEN": "token for Hugging Face where a job brings none; default: none",
+    "OUTPUT_ZIP_UPLOAD_MAX_SIZE_BYTES": "size of a zip of /output; default: 2147483648",
+    "ARTIFACT_MAX_BYTES": "an artifact must have fewer bytes; default: 1000000",
+    "ARTIFACTS_MAX_BYTES": "all artifacts of a job together; default: 10485760",
+    "STREAMING_PORTS": "port or ports of streaming jobs' TLS server; default: 6000-6999",
+    "NGINX_PORT": "the live network's name for STREAMING_PORTS",
+    "CANCEL_GRACE_SECONDS": "from SIGTERM to SIGKILL for a cancelled job; default: 2",
     "ALLOW_PRIVATE_ADDRESSES": "let jobs' URLs name private addresses; default: false",
     "DEBUG_NO_GPU_MODE": "run jobs of GPU classes without a GPU; default: false",
     "DOCKER_HOST": "unix:///path or tcp://host:port; default: unix:///var/run/docker.sock",
@@ -52,7 +67,8 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ExecutorConfig:
-    """How one executor runs. ``None`` stands for: decided by the job's class or by the host."""
+    """How one executor runs; `ENVIRONMENT` says what each value means. ``None`` stands for: decided
+    by the job's class, by the host, or not at all."""
 
     miner_address: str
     token: str
@@ -60,9 +76,29 @@ class ExecutorConfig:
     executor_class: str | None = None
     startup_seconds: int | None = None
     work_dir: Path = Path(tempfile.gettempdir())
+    container: str | None = None
     memory_bytes: int | None = None
     cpus: float | None = None
-    input_bytes: int = 2 << 30
+    gpus: tuple[str, ...] = ()
+    job_disk_bytes: int = 100 * _GIB
+    runtime: str | None = None
+    user_namespace: bool = False
+    image_allow: tuple[str, ...] = ()
+    image_deny: tuple[str, ...] = ()
+    image_require_digest: bool = False
+    image_bytes: int = 50 * _GIB
+    registry_credentials: Path | None = None
+    input_bytes: int = 2 * _GIB
+    input_files: int = 20_000
+    input_cache: Path | None = None
+    input_cache_bytes: int = 50 * _GIB
+    hub_url: str = "https://huggingface.co"
+    hub_token: str | None = None
+    output_zip_bytes: int = 2 * _GIB
+    artifact_bytes: int = 1_000_000
+    artifacts_bytes: int = 10 << 20
+    streaming_ports: tuple[int, int] = (6000, 6999)
+    cancel_grace_seconds: int = 2
     allow_private_addresses: bool = False
     no_gpu: bool = False
     docker_address: str = "unix:///var/run/docker.sock"
@@ -87,124 +123,47 @@ class ExecutorConfig:
         Raises:
             ConfigurationError: with all faults at once.
         """
-        read = _Reader(os.environ if environment is None else environment)
-        read.optional("EXTRA_EXECUTOR_CLASSES", _define_classes, None)
-        token = read.required("EXECUTOR_TOKEN", _token)
+        found = Reader(os.environ if environment is None else environment, ENVIRONMENT, _SECRETS)
+        take = found.optional
+        take("EXTRA_EXECUTOR_CLASSES", read.define_classes, None)
+        token = found.required("EXECUTOR_TOKEN", read.token)
+        one_port = take("NGINX_PORT", read.ports, (6000, 6999))
         config = cls(
-            miner_address=read.required("MINER_ADDRESS", _address),
+            miner_address=found.required("MINER_ADDRESS", read.address),
             token=token,
-            owner=read.optional("EXECUTOR_OWNER", _label, token),
-            executor_class=read.optional("EXECUTOR_CLASS", _class_name, None),
-            startup_seconds=read.optional("STARTUP_TIME_LIMIT", _positive_int, None),
-            work_dir=read.optional("EXECUTOR_WORK_DIR", _folder, cls._default_work_dir()),
-            memory_bytes=read.optional("EXECUTOR_MEMORY_BYTES", _positive_int, None),
-            cpus=read.optional("EXECUTOR_CPUS", _positive_float, None),
-            input_bytes=read.optional("VOLUME_MAX_SIZE_BYTES", _positive_int, 2 << 30),
-            allow_private_addresses=read.optional("ALLOW_PRIVATE_ADDRESSES", _flag, False),
-            no_gpu=read.optional("DEBUG_NO_GPU_MODE", _flag, False),
-            docker_address=read.optional("DOCKER_HOST", str, "unix:///var/run/docker.sock"),
-            log_level=read.optional("LOG_LEVEL", _log_level, _DEFAULT_LEVEL),
-            log_format=read.optional("LOG_FORMAT", _log_format, _DEFAULT_FORMAT),
+            owner=take("EXECUTOR_OWNER", str, token),
+            executor_class=take("EXECUTOR_CLASS", read.class_name, None),
+            startup_seconds=take("STARTUP_TIME_LIMIT", read.positive_int, None),
+            work_dir=take("EXECUTOR_WORK_DIR", read.folder, Path(tempfile.gettempdir())),
+            container=take("EXECUTOR_CONTAINER", str, None),
+            memory_bytes=take("EXECUTOR_MEMORY_BYTES", read.positive_int, None),
+            cpus=take("EXECUTOR_CPUS", read.positive_float, None),
+            gpus=take("EXECUTOR_GPUS", read.words, ()),
+            job_disk_bytes=take("JOB_DISK_BYTES", read.positive_int, 100 * _GIB),
+            runtime=take("JOB_RUNTIME", str, None),
+            user_namespace=take("JOB_USER_NAMESPACE", read.flag, False),
+            image_allow=take("IMAGE_ALLOW", read.words, ()),
+            image_deny=take("IMAGE_DENY", read.words, ()),
+            image_require_digest=take("IMAGE_REQUIRE_DIGEST", read.flag, False),
+            image_bytes=take("IMAGE_MAX_BYTES", read.positive_int, 50 * _GIB),
+            registry_credentials=take("REGISTRY_CREDENTIALS", read.file, None),
+            input_bytes=take("VOLUME_MAX_SIZE_BYTES", read.positive_int, 2 * _GIB),
+            input_files=take("INPUT_MAX_FILES", read.positive_int, 20_000),
+            input_cache=take("INPUT_CACHE_DIR", read.folder, None),
+            input_cache_bytes=take("INPUT_CACHE_BYTES", read.positive_int, 50 * _GIB),
+            hub_url=take("HF_ENDPOINT", read.web_address, "https://huggingface.co"),
+            hub_token=take("HF_ACCESS_TOKEN", str, None),
+            output_zip_bytes=take("OUTPUT_ZIP_UPLOAD_MAX_SIZE_BYTES", read.positive_int, 2 * _GIB),
+            artifact_bytes=take("ARTIFACT_MAX_BYTES", read.positive_int, 1_000_000),
+            artifacts_bytes=take("ARTIFACTS_MAX_BYTES", read.positive_int, 10 << 20),
+            streaming_ports=take("STREAMING_PORTS", read.ports, one_port),
+            cancel_grace_seconds=take("CANCEL_GRACE_SECONDS", read.count, 2),
+            allow_private_addresses=take("ALLOW_PRIVATE_ADDRESSES", read.flag, False),
+            no_gpu=take("DEBUG_NO_GPU_MODE", read.flag, False),
+            docker_address=take("DOCKER_HOST", str, "unix:///var/run/docker.sock"),
+            log_level=take("LOG_LEVEL", read.log_level, _DEFAULT_LEVEL),
+            log_format=take("LOG_FORMAT", read.log_format, _DEFAULT_FORMAT),
         )
-        if read.faults:
-            raise ConfigurationError("\n".join(read.faults))
+        if found.faults:
+            raise ConfigurationError("\n".join(found.faults))
         return config
-
-    @staticmethod
-    def _default_work_dir() -> Path:
-        return Path(tempfile.gettempdir())
-
-
-class _Reader:
-    """Parses variables one by one and collects what is wrong with them."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self.faults: list[str] = []
-
-    def required(self, name: str, parse: Callable[[str], str]) -> str:
-        if not self._environment.get(name):
-            self.faults.append(f"{name} is not set: {ENVIRONMENT[name]}")
-            return ""
-        return self.optional(name, parse, "")
-
-    def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        text = self._environment.get(name)
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as fault:
-            shown = "wrong" if name in _SECRETS else repr(text[:100])
-            self.faults.append(f"{name} is {shown}: {fault}")
-            return default
-
-
-def _address(text: str) -> str:
-    if not text.startswith(("ws://", "wss://")):
-        raise ValueError("expected ws://host:port or wss://host:port")
-    return text.rstrip("/")
-
-
-def _token(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
-        raise ValueError("expected at most 128 letters, digits, dots, dashes and underscores")
-    return text
-
-
-def _label(text: str) -> str:
-    return text
-
-
-def _class_name(text: str) -> str | None:
-    return executor_class(text).name
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise ValueError("expected a number above 0")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError("expected a number above 0")
-    return value
-
-
-def _flag(text: str) -> bool:
-    if text.lower() in _YES:
-        return True
-    if text.lower() in _NO:
-        return False
-    raise ValueError("expected true or false")
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute() or not path.is_dir():
-        raise ValueError("expected the absolute path of an existing directory")
-    return path
-
-
-def _log_level(text: str) -> LogLevel:
-    for level in get_args(LogLevel):
-        if text.lower() == level:
-            return cast("LogLevel", level)
-    raise ValueError(f"expected one of {', '.join(get_args(LogLevel))}")
-
-
-def _log_format(text: str) -> LogFormat:
-    for form in get_args(LogFormat):
-        if text.lower() == form:
-            return cast("LogFormat", form)
-    raise ValueError(f"expected one of {', '.join(get_args(LogFormat))}")
-
-
-def _define_classes(text: str) -> None:
-    found = json.loads(text)
-    if not isinstance(found, list):
-        raise ValueError("expected a JSON list of executor classes")  # noqa: TRY004 - a bad value
-    define(ExecutorClassSpec.model_validate(item) for item in found)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from executor import wiring
+from executor.nvml import Nvml, gpus_of
+
 _NVIDIA_SMI_SECONDS = 10
 _GPU_FIELDS = {
     "name": "name",
@@ -29,16 +32,19 @@ _GPU_FIELDS = {
 Section = dict[str, JsonValue]
 
 
-def describe_machine(disk: Path, *, gpu: bool) -> Section:
+def describe_machine(
+    disk: Path, *, gpu: bool, library: Callable[[], Nvml | None] = wiring.nvidia_library
+) -> Section:
     """All sections. ``disk`` is a path on the disk that jobs use. Blocks; never raises.
 
     Args:
         disk: sizes are those of its file system, in KiB.
-        gpu: whether to ask for GPUs at all. A host without ``nvidia-smi`` has none.
+        gpu: whether to ask for GPUs at all. A host without ``nvidia-smi`` and its library has none.
+        library: NVIDIA's own, which is asked first where there is one.
     """
-    specs: Section = {}
+    specs: Section = {"self_declared": True}
     if gpu:
-        _add(specs, "gpu", _gpus)
+        _add(specs, "gpu", lambda: _gpus(library()))
     _add(specs, "cpu", _cpus)
     _add(specs, "ram", _memory)
     _add(specs, "hard_disk", lambda: _disk(disk))
@@ -63,10 +69,15 @@ def _add(specs: Section, name: str, look: Callable[[], JsonValue]) -> None:
         specs[f"{name}_scrape_error"] = f"{type(failure).__name__}: {failure}"[:500]
 
 
-def _gpus() -> JsonValue:
+def _gpus(library: Nvml | None) -> JsonValue:
+    details = _listed_gpus() if library is None else gpus_of(library)
+    return {"count": len(details), "details": [dict(each) for each in details]}
+
+
+def _listed_gpus() -> list[dict[str, str]]:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return {"count": 0, "details": []}
+        return []
     listing = subprocess.run(  # noqa: S603 - no word of it comes from outside
         [program, f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader,nounits"],
         capture_output=True,
@@ -75,10 +86,7 @@ def _gpus() -> JsonValue:
         timeout=_NVIDIA_SMI_SECONDS,
     )
     rows = csv.reader(listing.stdout.splitlines(), skipinitialspace=True)
-    details: list[JsonValue] = [
-        dict(zip(_GPU_FIELDS.values(), row, strict=True)) for row in rows if row
-    ]
-    return {"count": len(details), "details": details}
+    return [dict(zip(_GPU_FIELDS.values(), row, strict=True)) for row in rows if row]
 
 
 def _cpus() -> JsonValue:

@@ -17,17 +17,21 @@ from datetime import timedelta
 import structlog
 
 from compute_horde_common.clock import Clock, SystemClock
+from compute_horde_common.containers.interface import ContainerEngine
 from compute_horde_common.links.link import Link, LinkError, Pipe
-from compute_horde_common.links.websocket import DialFailed, dial
+from compute_horde_common.links.websocket import DialFailed, WebsocketPipe, dial
 from compute_horde_common.protocol.base import Codec
-from compute_horde_common.protocol.miner_executor import MAX_FRAME, MinerToExecutor
+from compute_horde_common.protocol.live import JOB_CONTROL
+from compute_horde_common.protocol.miner_executor import MAX_FRAME, HostUnfit, MinerToExecutor
 from compute_horde_common.protocol.validator_miner import GenericError
 from compute_horde_common.telemetry import logs
 from compute_horde_common.transfer.errors import StorageFailed
 from executor import wiring
 from executor.config import ENVIRONMENT, ConfigurationError, ExecutorConfig
-from executor.links.miner import Bench, MinerLink, MinerLost, serve_miner
-from executor.safety import HostUnfit, check_host
+from executor.links.bench import Bench
+from executor.links.miner import MinerLink, MinerLost, serve_miner
+from executor.safety import HostUnfit as Unfit
+from executor.safety import check_host
 from executor.stages.run import ContainerLeft
 
 DONE = 0
@@ -78,12 +82,13 @@ async def _work(config: ExecutorConfig, clock: Clock) -> int:
     try:
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(wiring.container_engine(config))
-            await check_host(engine, config.work_dir)
+            faults = await _faults_of_host(engine, config)
             pipe = await _reach_miner(config, clock, stack)
-            await serve_miner(_link(pipe, clock), Bench(config, engine, clock))
-    except HostUnfit as failure:
-        log.error("host is unfit for jobs", reason=str(failure))  # noqa: TRY400 - it says enough
-        return HOST_UNFIT
+            bench = Bench(config, engine, clock, pipe.subprotocol == JOB_CONTROL)
+            if faults:
+                await _complain(_link(pipe, clock), faults, bench)
+                return HOST_UNFIT
+            await serve_miner(_link(pipe, clock), bench)
     except DialFailed as failure:
         log.error("miner cannot be reached", reason=failure.reason)  # noqa: TRY400
         return TROUBLE
@@ -96,7 +101,25 @@ async def _work(config: ExecutorConfig, clock: Clock) -> int:
     return DONE
 
 
-async def _reach_miner(config: ExecutorConfig, clock: Clock, stack: AsyncExitStack) -> Pipe:
+async def _faults_of_host(engine: ContainerEngine, config: ExecutorConfig) -> list[str]:
+    """Why this host cannot run jobs; nothing if it can."""
+    try:
+        await check_host(engine, config)
+    except Unfit as unfit:
+        log.error("host is unfit for jobs", reason=str(unfit))  # noqa: TRY400 - it says enough
+        return list(unfit.reasons)
+    return []
+
+
+async def _complain(link: MinerLink, faults: list[str], bench: Bench) -> None:
+    """Tells the miner not to offer this host, if it can understand that."""
+    if bench.job_control:
+        await link.send(HostUnfit(reasons=faults))
+
+
+async def _reach_miner(
+    config: ExecutorConfig, clock: Clock, stack: AsyncExitStack
+) -> WebsocketPipe:
     """The socket to the miner, after a few tries; it is closed with the stack.
 
     Raises:
@@ -111,8 +134,10 @@ async def _reach_miner(config: ExecutorConfig, clock: Clock, stack: AsyncExitSta
     return await stack.enter_async_context(_dialled(config))
 
 
-def _dialled(config: ExecutorConfig) -> AbstractAsyncContextManager[Pipe]:
-    return dial(config.url, max_frame=MAX_FRAME, open_timeout=_OPEN_SECONDS)
+def _dialled(config: ExecutorConfig) -> AbstractAsyncContextManager[WebsocketPipe]:
+    return dial(
+        config.url, subprotocols=[JOB_CONTROL], max_frame=MAX_FRAME, open_timeout=_OPEN_SECONDS
+    )
 
 
 def _link(pipe: Pipe, clock: Clock) -> MinerLink:

@@ -95,7 +95,6 @@ async def test_what_artifacts_are_left_out_stands_at_the_end_of_stderr(stand: St
         "err\n"
         "[compute-horde] artifact /a/big left out:"
         " 2000000 bytes; each must have less than 1000000\n"
-        "[compute-horde] artifact /a/dir left out: only plain files are returned (folder)\n"
         "[compute-horde] artifact /a/link left out: only plain files are returned (link)\n"
         "[compute-horde] artifact /a/pipe left out:"
         " only plain files are returned (special)\n"
@@ -162,13 +161,6 @@ async def test_an_image_that_is_named_only_at_the_start_is_brought_then(stand: S
     assert isinstance(said[-1], JobFinished)
 
 
-async def test_streaming_is_refused_before_the_executor_is_ready(stand: Stand) -> None:
-    said = await stand.talk(offer(streaming_details={"public_key": "PEM"}))
-
-    assert len(said) == 1
-    assert horde_failure(said[0]).reason == "streaming_failed"
-
-
 async def test_another_class_than_the_executors_is_refused(stand: Stand) -> None:
     stand.config = replace(stand.config, executor_class="always_on.cpu.8c.16gb")
 
@@ -184,15 +176,6 @@ async def test_two_volumes_are_refused(stand: Stand) -> None:
     said = await stand.talk(offer(volume=volume), start("true", volume=volume))
 
     assert horde_failure(said[-1]).context == {"stage": "volume_download"}
-
-
-async def test_a_hugging_face_volume_is_refused_by_name(stand: Stand) -> None:
-    volume = {"volume_type": "huggingface_volume", "repo_id": "org/repo"}
-
-    failure = job_failure(await stand.run("true", volume=volume))
-
-    assert (failure.reason, failure.stage) == ("download_failed", "volume_download")
-    assert "huggingface_volume" in failure.message
 
 
 async def test_an_inline_volume_that_is_no_zip_fails_the_download(stand: Stand) -> None:
@@ -226,11 +209,3 @@ async def test_what_is_out_of_order_is_complained_about(stand: Stand) -> None:
     said = await stand.talk(offer(limits=Limits(download=0, execution=1, upload=1, leeway=0)))
 
     assert said[0] == GenericError(details="no job was offered yet")
-
-
-async def test_the_zip_of_all_output_is_refused_before_the_run(stand: Stand) -> None:
-    upload = {"output_upload_type": "zip_and_http_put", "url": "http://127.0.0.1:9/"}
-
-    failure = job_failure(await stand.run("true", output_upload=upload))
-
-    assert (failure.reason, failure.stage) == ("upload_failed", "result_upload")

@@ -1,3 +1,3 @@
-"""Containers: `interface` says what an engine does, `docker` is the engine, `scratch_image` makes
-a job image where no registry can be reached.
+"""Containers: `interface` says what an engine does, `docker` is the engine, `scratch_image` and
+`python_image` make job images where no registry can be reached.
 """

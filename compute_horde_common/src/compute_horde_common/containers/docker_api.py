@@ -101,12 +101,19 @@ class DaemonApi:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, query: Query | None = None
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> AsyncIterator[Reply | AsyncIterator[bytes]]:
         """One request; a ``Reply`` if it failed, else the pieces of its answer as they come."""
         with _unavailable():
             async with self._pool.stream(
-                method, self._url(path, query), extensions=_timeouts(None)
+                method,
+                self._url(path, query),
+                headers=headers,
+                extensions=_timeouts(None),
             ) as response:
                 pieces = response.aiter_stream()
                 if Reply(response.status, b"").failed:

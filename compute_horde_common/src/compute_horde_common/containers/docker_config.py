@@ -16,6 +16,8 @@ def container_config(spec: ContainerSpec) -> dict[str, JsonValue]:
         "Labels": dict(spec.labels),
         "HostConfig": _host_config(spec),
     }
+    if spec.ports:
+        config["ExposedPorts"] = {f"{port}/tcp": {} for port in spec.ports}
     if spec.command:
         config["Cmd"] = list(spec.command)
     if spec.entrypoint is not None:
@@ -32,6 +34,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, JsonValue]:
     config: dict[str, JsonValue] = {
         "NetworkMode": spec.network,
         "IpcMode": "private",
+        "CgroupnsMode": "private",
         "CapDrop": ["ALL"],
         "CapAdd": list(spec.capabilities),
         "SecurityOpt": ["no-new-privileges"],
@@ -42,6 +45,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, JsonValue]:
         "CpuPeriod": _CPU_PERIOD_MICROSECONDS,
         "CpuQuota": max(_MIN_CPU_QUOTA, round(limits.cpus * _CPU_PERIOD_MICROSECONDS)),
         "PidsLimit": limits.pids,
+        "OomScoreAdj": spec.oom_score,
         "ShmSize": limits.shm_bytes,
         "Ulimits": _ulimits(limits),
         "LogConfig": _log_config(limits),
@@ -54,6 +58,9 @@ def _host_config(spec: ContainerSpec) -> dict[str, JsonValue]:
             }
             for mount in spec.mounts
         ],
+        "PortBindings": {
+            f"{port}/tcp": [{"HostPort": host_port}] for port, host_port in spec.ports.items()
+        },
         "DeviceRequests": _device_requests(spec),
     }
     if spec.runtime is not None:

@@ -4,7 +4,7 @@ A job's container is closed by default: no network, no capabilities, no new priv
 set. Whatever opens it has to be said in its `ContainerSpec`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -78,9 +78,10 @@ class ContainerSpec:
     """One container to be.
 
     An empty ``command`` means the image's own, ``entrypoint=None`` likewise. ``gpus`` is "none",
-    "all" or device ids. ``capabilities`` are given back out of the none it has. ``init`` puts a
-    small init process before the program: it passes signals on, but images that bring their own
-    init break under it, and a missing program looks like one that exits with 127.
+    "all" or device ids. ``capabilities`` are given back out of the none it has. ``ports`` publishes
+    a port of the container at a port of the host, or at a free one of a range: "6000-6999".
+    ``init`` puts a small init process before the program: it passes signals on, but images that
+    bring their own init break under it, and a missing program looks like one that exits with 127.
     """
 
     image: str
@@ -96,8 +97,10 @@ class ContainerSpec:
     user: str | None = None
     working_dir: str | None = None
     capabilities: tuple[str, ...] = ()
+    ports: Mapping[int, str] = field(default_factory=dict)
     init: bool = False
     runtime: str | None = None
+    oom_score: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,114 @@ class Owned:
     created: datetime
 
 
-class ContainerEngine(Protocol):
+@dataclass(frozen=True, slots=True)
+class OwnedNetwork:
+    """A network that carries our labels."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLogin:
+    """How to be let in by one image registry: a name with its password, or a token."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Bytes of an image's layers, as they travel: how many came, of how many that are known of.
+
+    A layer is known of once it begins to come, so ``total`` grows. Layers that were here before do
+    not count.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says of itself and of its host, in its own words. ``runc``: its commit."""
+
+    version: str
+    kernel: str
+    cgroup_version: str
+    security_options: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    storage_driver: str
+    operating_system: str
+    architecture: str
+    runc: str = ""
+
+
+class Images(Protocol):
+    """The images of a container engine."""
+
+    async def has_image(self, image: str) -> bool:
+        """Whether a container could be created from it now, without pulling."""
+        ...
+
+    async def pull(
+        self,
+        image: str,
+        *,
+        credentials: RegistryLogin | None = None,
+        watch: Callable[[PullProgress], None] | None = None,
+    ) -> None:
+        """Brings the image; "latest" where it names no tag.
+
+        ``watch`` hears of every step; what it raises ends the pull. ``credentials`` are for the
+        image's registry.
+
+        Raises ``ImageNotFound``, ``PullFailed``.
+        """
+        ...
+
+
+class Networks(Protocol):
+    """The networks of a container engine, and how its containers are reached."""
+
+    async def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        """Makes a network that leads nowhere and returns its id.
+
+        Its containers reach one another over IPv4; neither the host nor anything beyond it.
+
+        Raises ``NameTaken``.
+        """
+        ...
+
+    async def remove_network(self, name: str) -> None:
+        """Disconnects what is connected to it, and removes it; one that is gone is fine."""
+        ...
+
+    async def owned_networks(self, labels: Mapping[str, str]) -> list[OwnedNetwork]:
+        """All networks that carry every one of these labels."""
+        ...
+
+    async def connect(self, network: str, container_id: str) -> None:
+        """Lets a container take part in one more network."""
+        ...
+
+    async def address(self, container_id: str, network: str) -> str:
+        """The IPv4 address of a running container in a network; ``EngineError`` if it has none."""
+        ...
+
+    async def network_namespace(self, container_id: str) -> str:
+        """The host's path of a running container's network namespace; ``EngineError`` if none."""
+        ...
+
+    async def published_port(self, container_id: str, port: int) -> tuple[str, int] | None:
+        """The host's address and port that lead to a running container's port, if any do."""
+        ...
+
+
+class ContainerEngine(Images, Networks, Protocol):
     """Runs containers on one host. Any verb may raise ``EngineError``; cancelling one is safe.
 
     Verbs that move a lot or wait for a program (``pull``, ``wait``, ``logs``, ``follow``) have no
@@ -153,15 +263,8 @@ class ContainerEngine(Protocol):
         """Raises ``EngineUnavailable`` if nobody answers."""
         ...
 
-    async def has_image(self, image: str) -> bool:
-        """Whether a container could be created from it now, without pulling."""
-        ...
-
-    async def pull(self, image: str) -> None:
-        """Brings the image; "latest" where it names no tag.
-
-        Raises ``ImageNotFound``, ``PullFailed``.
-        """
+    async def info(self) -> EngineInfo:
+        """What the engine is."""
         ...
 
     async def create(self, spec: ContainerSpec) -> str:
@@ -204,4 +307,8 @@ class ContainerEngine(Protocol):
 
     async def owned(self, labels: Mapping[str, str]) -> list[Owned]:
         """All containers, running or not, that carry every one of these labels."""
+        ...
+
+    async def space_used(self, container_id: str) -> int:
+        """Bytes of the files that it made or changed outside its mounts, holes included."""
         ...

@@ -37,24 +37,37 @@ async def build_busybox_image(engine: ImageImporter, tag: str, busybox: Path = B
     await engine.import_image(tag, _file_system(busybox), changes)
 
 
-def _file_system(busybox: Path) -> bytes:
+def add_busybox(archive: tarfile.TarFile, busybox: Path = BUSYBOX) -> None:
+    """Puts the shell, its tools and the few files that they read into a root file system.
+
+    Raises ``BusyboxMissing``.
+    """
     program, tools = _program(busybox)
+    for folder, mode in (("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("tmp", 0o1777)):
+        archive.addfile(_entry(folder, tarfile.DIRTYPE, mode))
+    for name, content, mode in (
+        ("bin/busybox", program, 0o755),
+        ("etc/passwd", _PASSWD, 0o644),
+        ("etc/group", _GROUP, 0o644),
+    ):
+        entry = _entry(name, tarfile.REGTYPE, mode)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    for tool in tools:
+        add_link(archive, f"bin/{tool}", "busybox")
+
+
+def add_link(archive: tarfile.TarFile, path: str, target: str) -> None:
+    """Puts a symbolic link into a root file system."""
+    link = _entry(path, tarfile.SYMTYPE, 0o777)
+    link.linkname = target
+    archive.addfile(link)
+
+
+def _file_system(busybox: Path) -> bytes:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
-        for folder, mode in (("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("tmp", 0o1777)):
-            archive.addfile(_entry(folder, tarfile.DIRTYPE, mode))
-        for name, content, mode in (
-            ("bin/busybox", program, 0o755),
-            ("etc/passwd", _PASSWD, 0o644),
-            ("etc/group", _GROUP, 0o644),
-        ):
-            entry = _entry(name, tarfile.REGTYPE, mode)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-        for tool in tools:
-            link = _entry(f"bin/{tool}", tarfile.SYMTYPE, 0o777)
-            link.linkname = "busybox"
-            archive.addfile(link)
+        add_busybox(archive, busybox)
     return made.getvalue()
 
 

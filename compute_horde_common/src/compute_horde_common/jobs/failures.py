@@ -53,6 +53,7 @@ class JobFailureReason(StrEnum):
     NONZERO_RETURN_CODE = "nonzero_return_code"
     DOWNLOAD_FAILED = "download_failed"
     UPLOAD_FAILED = "upload_failed"
+    CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
 

@@ -22,7 +22,8 @@ WebUrl = Annotated[str, AfterValidator(web_url)]
 
 
 class InlineVolume(_Volume):
-    """A base64 zip in the request itself, unpacked below ``relative_path``."""
+    """A base64 zip in the request itself, unpacked below ``relative_path``; or the base64 contents
+    of the file at ``relative_path``, where they are no zip."""
 
     volume_type: Literal["inline"] = "inline"
     contents: str
@@ -30,7 +31,10 @@ class InlineVolume(_Volume):
 
 
 class ZipUrlVolume(_Volume):
-    """A zip behind a URL (in ``contents``), unpacked below ``relative_path``."""
+    """A zip behind a URL (in ``contents``), unpacked below ``relative_path``.
+
+    The URL may end in ``#sha256=`` and the 64 hexadecimal digits that the zip must have.
+    """
 
     volume_type: Literal["zip_url"] = "zip_url"
     contents: WebUrl
@@ -38,7 +42,10 @@ class ZipUrlVolume(_Volume):
 
 
 class SingleFileVolume(_Volume):
-    """One file behind a URL, stored at ``relative_path``."""
+    """One file behind a URL, stored at ``relative_path``.
+
+    The URL may end in ``#sha256=`` and the 64 hexadecimal digits that the file must have.
+    """
 
     volume_type: Literal["single_file"] = "single_file"
     url: WebUrl
@@ -64,7 +71,7 @@ SimpleVolume = Annotated[
 
 
 class MultiVolume(_Volume):
-    """Several volumes, filled one after another."""
+    """Several volumes. Where two of them have the same file, the later one's is there."""
 
     volume_type: Literal["multi_volume"] = "multi_volume"
     volumes: list[SimpleVolume] = Field(max_length=MAX_VOLUMES)

@@ -96,6 +96,7 @@ class Link(Generic[In, Out]):
         complain: makes the answer to a malformed frame of the reason; without it there is none.
         relevant: messages for which this is false are dropped, for pipes that several
             conversations share.
+        subprotocol: what the two ends chose in their handshake, if anything.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class Link(Generic[In, Out]):
         clock: Clock,
         complain: Callable[[str], Out] | None = None,
         relevant: Callable[[In], bool] | None = None,
+        subprotocol: str | None = None,
     ) -> None:
+        self.subprotocol = subprotocol
         self._pipe = pipe
         self._codec = codec
         self._clock = clock

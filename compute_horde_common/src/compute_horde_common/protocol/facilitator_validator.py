@@ -1,8 +1,9 @@
 """Facilitator and validator, in the order in which they speak. The validator dials ``/ws/v0/``.
 
 Authentication: a validator offers the subprotocol `CHALLENGE_FEATURE` in its handshake; a
-facilitator that knows the challenge chooses it, and speaks first. Towards any other peer the live
-network's static form is used. (Daphne answers a handshake with no other header of ours.)
+facilitator that knows the challenge chooses it, and speaks first. `live.JOB_CONTROL`, where both
+know it, stands for the challenge and for cancellation, output and progress. Towards any other peer
+the live network's static form is used. (Daphne answers a handshake with no other header of ours.)
 """
 
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from compute_horde_common.jobs.spec import JobSpec, StageLimit, StreamingDetails
 from compute_horde_common.jobs.uploads import OutputUpload, SingleFileUpload
 from compute_horde_common.jobs.volumes import SimpleVolume, Volume
 from compute_horde_common.protocol.base import Message
+from compute_horde_common.protocol.live import CancelJob, JobLog, JobProgress
 from compute_horde_common.protocol.signatures import Signature
 
 CHALLENGE_FEATURE = "compute-horde.challenge-auth"
@@ -228,10 +230,18 @@ def challenge_text(hotkey: str, nonce: str) -> str:
 
 
 ValidatorToFacilitator = Annotated[
-    StaticAuthentication | ChallengeAuthentication | Heartbeat | StatusUpdate | MachineSpecsUpdate,
+    StaticAuthentication
+    | ChallengeAuthentication
+    | Heartbeat
+    | StatusUpdate
+    | MachineSpecsUpdate
+    | JobLog
+    | JobProgress,
     Field(discriminator="message_type"),
 ]
 FacilitatorToValidator = (
-    Annotated[AuthChallenge | JobRequest | CheatedJob, Field(discriminator="message_type")]
+    Annotated[
+        AuthChallenge | JobRequest | CheatedJob | CancelJob, Field(discriminator="message_type")
+    ]
     | Response
 )

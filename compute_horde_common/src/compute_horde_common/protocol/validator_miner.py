@@ -10,6 +10,9 @@ A job that goes well::
     validator  StartJob
     miner      VolumesReady, [StreamingReady], ExecutionDone, [MachineSpecs], JobFinished
     validator  FinishedReceipt, and closes
+
+Between StartJob and the end, where the two chose `live.JOB_CONTROL`: JobLog and JobProgress from
+the miner, CancelJob from the validator.
 """
 
 from typing import Annotated, Any, Literal
@@ -31,6 +34,7 @@ from compute_horde_common.jobs.timing import Limits
 from compute_horde_common.jobs.uploads import OutputUpload
 from compute_horde_common.jobs.volumes import Volume
 from compute_horde_common.protocol.base import Message
+from compute_horde_common.protocol.live import CancelJob, JobLog, JobProgress
 from compute_horde_common.protocol.receipts import (
     CanonicalUuid,
     JobAcceptedReceiptPayload,
@@ -315,6 +319,7 @@ ValidatorToMiner = Annotated[
     | OfferJob
     | AcceptedReceipt
     | StartJob
+    | CancelJob
     | FinishedReceipt
     | MainHotkey
     | GenericError,
@@ -329,6 +334,8 @@ MinerToValidator = Annotated[
     | StreamingReady
     | ExecutionDone
     | MachineSpecs
+    | JobLog
+    | JobProgress
     | JobFinished
     | JobFailedReport
     | HordeFailed

@@ -2,9 +2,9 @@
 
 Only plain files and directories, stored or deflated, each name once, no bytes shared between
 entries. Inflated bytes are counted as they appear; nothing an archive says about itself is trusted.
+Archives inside an archive are files like any other.
 """
 
-import asyncio
 import errno
 import io
 import stat
@@ -19,7 +19,13 @@ from typing import BinaryIO
 from typing_extensions import Buffer, override
 
 from compute_horde_common.transfer.budget import Budget
-from compute_horde_common.transfer.errors import ArchiveRefused, StorageFailed, UnsafePath
+from compute_horde_common.transfer.errors import (
+    ArchiveRefused,
+    StorageFailed,
+    TooManyEntries,
+    UnsafePath,
+)
+from compute_horde_common.transfer.threads import in_thread
 from compute_horde_common.transfer.tree import Folder, components_of
 
 _CHUNK_BYTES = 256 * 1024
@@ -29,20 +35,8 @@ _LOCAL_HEADER_BYTES = 30
 _ENCRYPTED_FLAGS = 0x1 | 0x40 | 0x2000
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_SIGNATURES = (b"PK\3\4", b"PK\5\6")
 _PLAIN_TYPES = frozenset({0, stat.S_IFREG, stat.S_IFDIR})
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveLimits:
-    """``entries`` counts files and all directories they imply.
-
-    The ratio is inflated to archive bytes; it is looked at once more than ``ratio_free_bytes`` are
-    inflated, because small texts legitimately compress well.
-    """
-
-    entries: int = 20_000
-    ratio: int = 200
-    ratio_free_bytes: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,47 +47,33 @@ class Unpacked:
     inflated_bytes: int
 
 
-async def unpack(
-    archive: BinaryIO, into: Folder, *, budget: Budget, limits: ArchiveLimits | None = None
-) -> Unpacked:
+async def unpack(archive: BinaryIO, into: Folder, *, budget: Budget) -> Unpacked:
     """Unpacks in a thread. When cancelled, waits for the thread to stop at its next chunk.
 
-    Raises ``ArchiveRefused``, ``BudgetSpent``, ``StorageFailed``. Existing files are replaced.
+    Raises ``ArchiveRefused``, ``TooManyEntries``, ``BudgetSpent``, ``StorageFailed``. Existing
+    files are replaced.
     """
-    stop = threading.Event()
-    loop = asyncio.get_running_loop()
-    work = loop.run_in_executor(
-        None, lambda: unpack_now(archive, into, budget=budget, limits=limits, stop=stop)
-    )
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([work])
-        work.exception()
-        raise
+    return await in_thread(lambda stop: unpack_now(archive, into, budget=budget, stop=stop))
 
 
 def unpack_now(
-    archive: BinaryIO,
-    into: Folder,
-    *,
-    budget: Budget,
-    limits: ArchiveLimits | None = None,
-    stop: threading.Event | None = None,
+    archive: BinaryIO, into: Folder, *, budget: Budget, stop: threading.Event | None = None
 ) -> Unpacked:
     """What ``unpack`` does, in the calling thread; ``stop`` ends it with ``ArchiveRefused``."""
-    limits = limits or ArchiveLimits()
-    size = archive.seek(0, io.SEEK_END)
+    budget.add_archive(archive.seek(0, io.SEEK_END))
     archive.seek(0)
-    allowed = max(limits.ratio_free_bytes, limits.ratio * size)
-    unpacking = _Unpacking(into, budget, allowed, stop or threading.Event())
+    unpacking = _Unpacking(into, budget, stop or threading.Event())
     with _broken_archives_refused(), zipfile.ZipFile(_Careful(archive)) as opened:
-        entries = _checked(opened.infolist(), limits)
+        entries = _checked(opened.infolist(), budget)
         budget.require(sum(entry.info.file_size for entry in entries))
         for entry in entries:
             unpacking.take(opened, entry)
     return Unpacked(unpacking.files, unpacking.inflated)
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether somebody means this to be a zip, a broken one included."""
+    return data.startswith(_SIGNATURES) or zipfile.is_zipfile(io.BytesIO(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +86,6 @@ class _Entry:
 class _Unpacking:
     into: Folder
     budget: Budget
-    allowed: int
     stop: threading.Event
     files: int = 0
     inflated: int = 0
@@ -129,12 +108,10 @@ class _Unpacking:
         if self.stop.is_set():
             raise ArchiveRefused("Unpacking was stopped.")
         self.inflated += size
-        if self.inflated > self.allowed:
-            raise ArchiveRefused("The archive inflates to far more than its own size.")
-        self.budget.spend(size)
+        self.budget.inflate(size)
 
 
-def _checked(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> list[_Entry]:
+def _checked(infos: Sequence[zipfile.ZipInfo], budget: Budget) -> list[_Entry]:
     files: set[str] = set()
     folders: set[str] = set()
     entries = []
@@ -151,12 +128,13 @@ def _checked(infos: Sequence[zipfile.ZipInfo], limits: ArchiveLimits) -> list[_E
             raise ArchiveRefused(f"The archive has {path[:200]!r} twice.")
         else:
             files.add(path)
-        if len(files) + len(folders) > limits.entries:
-            raise ArchiveRefused(f"The archive has more than {limits.entries} entries.")
+        if len(files) + len(folders) > budget.entries:
+            raise TooManyEntries(budget.entries)
         entries.append(_Entry(path, info))
     if both := files & folders:
         raise ArchiveRefused(f"{min(both)[:200]!r} is both a file and a directory.")
     _check_overlap(infos)
+    budget.add_entries(len(files) + len(folders))
     return entries
 
 

@@ -5,7 +5,9 @@
     ├── MissingFile       a file that was asked for and is not there
     ├── StorageFailed     the local disk refused
     ├── BudgetSpent       more bytes than the whole job may have
+    ├── TooManyEntries    more files and folders than the whole job may have
     ├── ArchiveRefused    an archive that is broken, forbidden or a bomb
+    ├── HubRefused        a repository of a hub that cannot be had
     └── WebError          anything said to or heard from a web server
         ├── UrlRefused        not a usable http(s) address
         ├── AddressRefused    a host the job may not speak to
@@ -50,6 +52,21 @@ class BudgetSpent(TransferError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"The job's data is larger than the {limit} bytes it may have in all.")
         self.limit = limit
+
+
+class TooManyEntries(TransferError):
+    """The job's inputs have more than ``limit`` files and folders in all."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The job's inputs have more than the {limit} files and folders they may have in all."
+            " Send fewer, e.g. as one file that the job itself unpacks."
+        )
+        self.limit = limit
+
+
+class HubRefused(TransferError):
+    """The message names the repository and says what to do about it."""
 
 
 class ArchiveRefused(TransferError):

@@ -8,11 +8,12 @@ not used. Redirects are not followed here; whoever follows one makes a new reque
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
 from typing_extensions import override
 
+from compute_horde_common.transfer.connections import Connections
 from compute_horde_common.transfer.errors import AddressRefused, UrlRefused
 
 CONNECT_SECONDS = 10.0
@@ -22,12 +23,20 @@ WRITE_SECONDS = 60.0
 Address = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
-# Services of cloud hosts for their own machines, at addresses that look ordinary.
-_METADATA = frozenset(
-    ip_address(text) for text in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")
+# Broadcast, and services of cloud hosts for their own machines, at addresses that look ordinary.
+_NEVER = frozenset(
+    ip_address(text)
+    for text in ("255.255.255.255", "168.63.129.16", "100.100.100.200", "fd00:ec2::254")
 )
-_NAT64_PREFIX = 0x0064FF9B << 96
+# The IPv4 address that such an IPv6 one leads to is in its last 32 bits.
+_IPV4_INSIDE = tuple(
+    ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+_LOOPBACK = IPv6Address("::1")
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 _LOW_32_BITS = 0xFFFFFFFF
+# Not all of these are known to Python as such.
+_NOT_PUBLIC = tuple(ip_network(text) for text in ("3fff::/20", "5f00::/16", "fec0::/10"))
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -63,13 +72,14 @@ class AddressGuard:
         return all(self._permits_one(each) for each in (address, *_embedded(address)))
 
     def _permits_one(self, address: Address) -> bool:
-        if address in _METADATA or address.is_link_local or address.is_multicast:
+        if address in _NEVER or address.is_link_local or address.is_multicast:
             return False
         if address.is_unspecified:
             return False
         if self._allow_private:
             return address.is_global or address.is_private or address.is_loopback
-        return address.is_global and not address.is_reserved
+        unlisted = any(address in network for network in _NOT_PUBLIC)
+        return address.is_global and not address.is_reserved and not unlisted
 
 
 def _embedded(address: Address) -> list[Address]:
@@ -77,7 +87,9 @@ def _embedded(address: Address) -> list[Address]:
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if int(address) & ~_LOW_32_BITS == _NAT64_PREFIX:
+    inside = any(address in network for network in _IPV4_INSIDE)
+    isatap = int(address) >> 32 & _LOW_32_BITS in _ISATAP
+    if (inside or isatap) and address != _LOOPBACK:
         found.append(IPv4Address(int(address) & _LOW_32_BITS))
     return [each for each in found if each is not None]
 
@@ -88,9 +100,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         # Connections are not kept: one made to an address for one name must not serve another.
-        self._inner = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_keepalive_connections=0), trust_env=True
-        )
+        self._inner = Connections()
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

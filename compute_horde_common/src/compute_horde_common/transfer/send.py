@@ -24,8 +24,10 @@ from compute_horde_common.transfer.retries import (
 from compute_horde_common.transfer.tree import Folder
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_HEADERS = 64
+MAX_HEADER_CHARACTERS = 16 * 1024
 
-_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 1024 * 1024
 # How the message is framed and where it goes is ours to say.
 _OUR_HEADERS = frozenset(
     {
@@ -141,7 +143,7 @@ class Sender:
             failed = UploadFailed(url, f"the server answered {status}", status)
             raise PassingTroubleError(failed) if status in RETRYABLE_STATUSES else failed
         body, truncated = await _beginning(response, self._max_body_bytes)
-        return UploadResult(dict(response.headers), body.decode(errors="replace"), truncated)
+        return UploadResult(_kept(response.headers), body.decode(errors="replace"), truncated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,17 @@ def _allowed(headers: Mapping[str, str] | None) -> dict[str, str]:
         for name, value in (headers or {}).items()
         if name.strip().lower() not in _OUR_HEADERS
     }
+
+
+def _kept(headers: httpx.Headers) -> dict[str, str]:
+    """The first of the answer's headers, as many as are worth passing on."""
+    kept: dict[str, str] = {}
+    left = MAX_HEADER_CHARACTERS
+    for name, value in list(headers.items())[:MAX_HEADERS]:
+        left -= len(name) + len(value)
+        if left >= 0:
+            kept[name] = value
+    return kept
 
 
 def _form_start(boundary: str, fields: Mapping[str, str], filename: str) -> bytes:

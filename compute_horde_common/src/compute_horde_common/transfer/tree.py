@@ -118,6 +118,20 @@ class Folder:
             fd = _open_to_write(path, name, parent, replace=mode == "wb", program=program)
             return os.fdopen(fd, "wb")
 
+    def write_file(self, path: str, data: bytes) -> None:
+        """Writes a small file, replacing what it held."""
+        with _failures(path), self.open_file(path, "wb") as target:
+            target.write(data)
+
+    def take_file(self, path: str, file: Path) -> None:
+        """Moves a file of ours, on the same disk, to ``path``.
+
+        Makes missing folders on the way, and replaces a file that is there.
+        """
+        *parents, name = components_of(path)
+        with _failures(path), self._folder(path, tuple(parents), make=True) as parent:
+            os.rename(file, name, dst_dir_fd=parent)
+
     def make_dirs(self, path: str) -> None:
         """Makes the directory and those above it; a trailing slash is allowed."""
         with _failures(path), self._folder(path, _folder_components(path), make=True):
@@ -157,7 +171,9 @@ class Folder:
 
     def iter_regular_files(self) -> Iterator[Entry]:
         """The plain files below whose names can be said in UTF-8."""
-        return (entry for entry in self.walk() if entry.kind is Kind.FILE and _sayable(entry.path))
+        return (
+            entry for entry in self.walk() if entry.kind is Kind.FILE and is_sayable(entry.path)
+        )
 
     def size(self) -> int:
         """Bytes in all files below, holes of sparse files included."""
@@ -220,7 +236,8 @@ def _folder_components(path: str) -> tuple[str, ...]:
     return components_of(path.rstrip("/") if path.strip("/") else path)
 
 
-def _sayable(path: str) -> bool:
+def is_sayable(path: str) -> bool:
+    """Whether a path can be written in UTF-8, and means the same everywhere."""
     try:
         path.encode()
     except UnicodeEncodeError:

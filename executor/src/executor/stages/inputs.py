@@ -1,37 +1,32 @@
-"""What goes into /volume: one volume after another, all from one budget of bytes."""
+"""What goes into /volume: all volumes of a job at once, from one budget, before one deadline."""
 
-import base64
-import binascii
-import io
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 from compute_horde_common.clock import Clock
-from compute_horde_common.jobs.failures import JobFailed, JobFailure, JobFailureReason, Stage
+from compute_horde_common.jobs.failures import JobFailureReason
 from compute_horde_common.jobs.timing import Deadline
-from compute_horde_common.jobs.volumes import (
-    HuggingfaceVolume,
-    InlineVolume,
-    SimpleVolume,
-    SingleFileVolume,
-    ZipUrlVolume,
-)
-from compute_horde_common.transfer.archives import unpack
+from compute_horde_common.jobs.volumes import InlineVolume, SimpleVolume
 from compute_horde_common.transfer.budget import Budget
 from compute_horde_common.transfer.errors import (
     StorageFailed,
     TransferError,
     TransferTimedOut,
 )
-from compute_horde_common.transfer.tree import Folder, JobTree
+from compute_horde_common.transfer.tree import JobTree
 from executor import wiring
 from executor.config import ExecutorConfig
+from executor.stages.volumes import InputRecord, Intake, Web, bring, failed, together
 
 if TYPE_CHECKING:
     from compute_horde_common.transfer.fetch import Fetcher
 
-_ARCHIVE = "archive.zip"
+RECORDS = "inputs.json"
+"""Where a job reads what it got, below /specs: a list of objects like `InputRecord`."""
 
 
 async def fill_volume(
@@ -41,8 +36,11 @@ async def fill_volume(
     *,
     deadline: Deadline,
     clock: Clock,
-) -> None:
-    """Returns once all volumes are in ``tree.volume``.
+    connect: "Callable[[ExecutorConfig], Fetcher]" = wiring.fetcher,
+) -> list[InputRecord]:
+    """Returns once all volumes are in ``tree.volume``, and what they are in ``tree.specs``.
+
+    Where two volumes have the same file, the later one's is there.
 
     Raises:
         JobFailed: one of them cannot be had, is refused, or took too long.
@@ -50,85 +48,30 @@ async def fill_volume(
     """
     try:
         async with AsyncExitStack() as stack, clock.timeout(deadline.left(clock.now())):
-            inputs = _Inputs(tree, Budget(config.input_bytes), deadline, clock)
-            for volume in volumes:
-                await inputs.take(volume, config, stack)
+            web = None
+            if any(not isinstance(volume, InlineVolume) for volume in volumes):
+                fetcher = await stack.enter_async_context(connect(config))
+                web = Web(fetcher, partial(wiring.hub, config))
+            budget = Budget(config.input_bytes, entries=config.input_files)
+            intake = Intake(tree, budget, web, deadline=deadline, clock=clock)
+            records = await _bring_and_place(volumes, intake)
     except (TimeoutError, TransferTimedOut):
-        raise _failed(JobFailureReason.TIMEOUT, "The inputs were not there in time") from None
+        raise failed(JobFailureReason.TIMEOUT, "The inputs were not there in time") from None
     except StorageFailed:
         raise
     except TransferError as failure:
-        raise _failed(JobFailureReason.DOWNLOAD_FAILED, str(failure)) from None
+        raise failed(JobFailureReason.DOWNLOAD_FAILED, str(failure)) from None
+    _tell(records, tree)
+    return records
 
 
-class _Inputs:
-    """The volumes of one job on their way in."""
-
-    def __init__(self, tree: JobTree, budget: Budget, deadline: Deadline, clock: Clock) -> None:
-        self._tree = tree
-        self._budget = budget
-        self._deadline = deadline
-        self._clock = clock
-        self._fetcher: Fetcher | None = None
-
-    async def take(
-        self, volume: SimpleVolume, config: ExecutorConfig, stack: AsyncExitStack
-    ) -> None:
-        match volume:
-            case InlineVolume():
-                await self._take_inline(volume)
-            case SingleFileVolume():
-                fetcher = await self._open(config, stack)
-                path = _plain(volume.relative_path)
-                await self._fetch(fetcher, volume.url, self._tree.volume, path)
-            case ZipUrlVolume():
-                await self._take_zip(volume, await self._open(config, stack))
-            case HuggingfaceVolume():
-                raise _failed(
-                    JobFailureReason.DOWNLOAD_FAILED,
-                    "Volumes of type huggingface_volume are not supported by this executor yet",
-                )
-            case never:
-                assert_never(never)
-
-    async def _take_inline(self, volume: InlineVolume) -> None:
-        try:
-            archive = base64.b64decode(volume.contents, validate=True)
-        except (binascii.Error, ValueError) as fault:
-            raise _failed(
-                JobFailureReason.DOWNLOAD_FAILED, f"The inline volume is no base64: {fault}"
-            ) from None
-        into = self._folder(volume.relative_path)
-        await unpack(io.BytesIO(archive), into, budget=self._budget)
-
-    async def _take_zip(self, volume: ZipUrlVolume, fetcher: "Fetcher") -> None:
-        scratch = self._tree.scratch
-        size = await self._fetch(fetcher, volume.contents, scratch, _ARCHIVE)
-        into = self._folder(volume.relative_path)
-        with scratch.open_file(_ARCHIVE) as archive:
-            await unpack(archive, into, budget=self._budget)
-        scratch.remove_file(_ARCHIVE)
-        self._budget.give_back(size)
-
-    async def _fetch(self, fetcher: "Fetcher", url: str, into: Folder, path: str) -> int:
-        within = self._deadline.left(self._clock.now())
-        fetched = await fetcher.fetch(url, into, path, budget=self._budget, within=within)
-        return fetched.size
-
-    async def _open(self, config: ExecutorConfig, stack: AsyncExitStack) -> "Fetcher":
-        if self._fetcher is None:
-            self._fetcher = await stack.enter_async_context(wiring.fetcher(config))
-        return self._fetcher
-
-    def _folder(self, relative_path: str | None) -> Folder:
-        path = _plain(relative_path or "")
-        return self._tree.volume.subfolder(path) if path else self._tree.volume
+async def _bring_and_place(volumes: Sequence[SimpleVolume], intake: Intake) -> list[InputRecord]:
+    places = await together(
+        bring(volume, str(number), intake) for number, volume in enumerate(volumes)
+    )
+    return [record for place in places for record in await place()]
 
 
-def _plain(path: str) -> str:
-    """The path without empty and ``.`` components; ``..`` stays, to be refused."""
-    return "/".join(part for part in path.split("/") if part not in {"", "."})
-
-
-def _failed(reason: JobFailureReason, message: str) -> JobFailed:
-    return JobFailed(JobFailure(reason=reason, stage=Stage.VOLUME_DOWNLOAD, message=message))
+def _tell(records: Sequence[InputRecord], tree: JobTree) -> None:
+    told = json.dumps([asdict(record) for record in records], indent=1)
+    tree.specs.write_file(RECORDS, told.encode())

@@ -1,11 +1,14 @@
 """The container that a job runs in: what it may use, what it sees of the host, and how it is
-called. All else is closed by `ContainerSpec`'s own defaults: no network, no capabilities.
+called. All else is closed by `ContainerSpec`'s own defaults: no network, no capabilities, Docker's
+seccomp profile, also with GPUs.
 """
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from compute_horde_common.containers.image_name import ImageName
 from compute_horde_common.containers.interface import MIB, ContainerSpec, Limits, Mount
 from compute_horde_common.containers.labels import JOB_LABEL, OWNER_LABEL, TOKEN_LABEL
 from compute_horde_common.jobs.executor_classes import ExecutorClassSpec
@@ -15,6 +18,7 @@ from executor.config import ExecutorConfig
 
 VOLUME = "/volume"
 OUTPUT = "/output"
+SPECS = "/specs"
 SCRIPT = "/script.py"
 
 _GB = 10**9
@@ -22,6 +26,13 @@ _SCRIPT_FILE = "script.py"
 _HOST_SHARE = 0.75
 _PIDS = 1024
 _PIDS_WITH_GPU = 4096
+_OPEN_FILES = 65_536
+_DIES_FIRST = 1000
+# Wins over the job's and the image's own wish, which NVIDIA's runtime would grant.
+_VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
+_NO_GPUS = "void"
+
+Gpus = Literal["none", "all"] | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,8 @@ def limits_for(promised: ExecutorClassSpec, config: ExecutorConfig, host: Host) 
         cpus=min(cpus, host.cpus),
         pids=_PIDS_WITH_GPU if promised.has_gpu else _PIDS,
         shm_bytes=memory // 2 if promised.has_gpu else 64 * MIB,
+        nofile=_open_files(),
+        fsize_bytes=config.job_disk_bytes,
     )
 
 
@@ -70,23 +83,29 @@ def container_for(
 ) -> ContainerSpec:
     """The container of a job whose files are in ``tree``; writes the job's script there, if any.
 
+    With ``gpus`` it gets those that the executor was given, all of them if it was given none.
+
     Raises:
-        ValueError: the artifacts directory is no place in a container.
+        ValueError: the artifacts directory is no place in a container, or the image has no name.
     """
+    leased: Gpus = (config.gpus or "all") if gpus == "all" else "none"
     mounts = [*_folders(program.artifacts_dir, tree)]
     command = program.arguments
     if program.script is not None:
         mounts.append(_script(program.script, tree))
         command = command or ("python", SCRIPT)
     return ContainerSpec(
-        image=program.image,
+        # By its full name, which is never taken for the id of another image.
+        image=ImageName.parse(program.image).full,
         name=f"ch-{config.token}-job",
         limits=limits,
         command=command,
-        env=program.env,
+        env={**program.env, _VISIBLE_GPUS: _visible(leased)},
         mounts=tuple(mounts),
-        gpus=gpus,
+        gpus=leased,
         labels={OWNER_LABEL: config.owner, TOKEN_LABEL: config.token, JOB_LABEL: job_uuid},
+        runtime=config.runtime,
+        oom_score=_DIES_FIRST,
     )
 
 
@@ -104,11 +123,31 @@ def artifacts_target(directory: str) -> str:
 
 def artifacts_folder(target: str, tree: JobTree) -> Folder:
     """What the job sees at ``target``: one that names /output for its artifacts gets that."""
-    return {VOLUME: tree.volume, OUTPUT: tree.output}.get(target, tree.artifacts)
+    return _own_folders(tree).get(target, tree.artifacts)
+
+
+def _own_folders(tree: JobTree) -> dict[str, Folder]:
+    return {VOLUME: tree.volume, OUTPUT: tree.output, SPECS: tree.specs}
+
+
+def _open_files() -> int:
+    """As many as usual, or as this host gives: an engine without privileges cannot give more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+
+
+def _visible(gpus: Gpus) -> str:
+    match gpus:
+        case "none":
+            return _NO_GPUS
+        case "all":
+            return "all"
+        case _:
+            return ",".join(gpus)
 
 
 def _folders(artifacts_dir: str, tree: JobTree) -> list[Mount]:
-    mounted = {VOLUME: tree.volume, OUTPUT: tree.output}
+    mounted = _own_folders(tree)
     if target := artifacts_target(artifacts_dir):
         mounted[target] = artifacts_folder(target, tree)
     return [Mount(str(folder.path), target) for target, folder in mounted.items()]

@@ -1,0 +1,65 @@
+"""What the miner hears of a job while it runs."""
+
+import asyncio
+
+import pytest
+from pydantic import BaseModel
+
+from compute_horde_common.protocol.live import JobLog, JobProgress
+from compute_horde_common.protocol.validator_miner import ExecutorReady, JobFinished, VolumesReady
+from tests.stand import PATIENCE, Stand, offer, start
+
+
+@pytest.fixture
+def live(stand: Stand) -> Stand:
+    stand.job_control = True
+    return stand
+
+
+def text_of(said: list[BaseModel]) -> str:
+    return "".join(
+        piece.text for message in said if isinstance(message, JobLog) for piece in message.pieces
+    )
+
+
+async def test_lines_are_heard_while_the_job_runs(live: Stand) -> None:
+    script = "echo first; while [ ! -e /volume/go ]; do sleep 0.1; done; echo last"
+    async with asyncio.TaskGroup() as group:
+        group.create_task(live.serve())
+        await live.miner.send(offer())
+        await live.miner.expect(ExecutorReady, within=PATIENCE)
+        await live.miner.send(start(script))
+        await live.miner.expect(VolumesReady, within=PATIENCE)
+        heard = await live.miner.expect(JobLog, within=PATIENCE)
+        (live.config.job_folder / "volume" / "go").touch()
+        rest = await live.said()
+
+    assert [piece.text for piece in heard.pieces] == ["first\n"]
+    assert text_of(rest) == "last\n"
+    assert isinstance(rest[-1], JobFinished)
+    assert rest[-1].docker_process_stdout == "first\nlast\n"
+
+
+async def test_a_short_job_says_everything_in_its_report(live: Stand) -> None:
+    said = await live.talk(offer(), start("echo all"))
+
+    assert text_of(said) == ""
+    assert isinstance(said[-1], JobFinished)
+    assert said[-1].docker_process_stdout == "all\n"
+
+
+async def test_progress_is_heard_when_it_changes(live: Stand) -> None:
+    script = (
+        "echo '40 of it' > /specs/progress; sleep 1.5; echo '90 done' > /specs/progress; sleep 1"
+    )
+
+    said = await live.talk(offer(), start(script))
+
+    told = [(each.percent, each.text) for each in said if isinstance(each, JobProgress)]
+    assert told == [(40.0, "of it"), (90.0, "done")]
+
+
+async def test_a_miner_that_does_not_understand_hears_nothing_of_it(stand: Stand) -> None:
+    said = await stand.talk(offer(), start("echo '5 x' > /specs/progress; echo a; sleep 1.2"))
+
+    assert [each for each in said if isinstance(each, JobLog | JobProgress)] == []
