@@ -18,6 +18,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "miner.settings")
 os.environ["BITTENSOR_WALLET_DIRECTORY"] = _WALLETS
 os.environ["BITTENSOR_WALLET_NAME"] = "miner"
 os.environ["EXECUTOR_SLOTS"] = "always_on.test=2,spin_up-4min.gpu-24gb=1"
+os.environ["EXECUTOR_ENVIRONMENT"] = "JOB_DISK_BYTES=1000000000\nHF_ACCESS_TOKEN=hf_secret"
+os.environ["EXECUTOR_GPUS"] = "0,1"
 pytest_plugins = ["compute_horde_common.contrib.django.testing"]
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.protocol.base import encode
+from compute_horde_common.protocol.live import JobLog, JobProgress, LogPiece
 from compute_horde_common.protocol.receipts import (
     JobAcceptedReceiptPayload,
     JobFinishedReceiptPayload,
@@ -23,6 +24,7 @@ from compute_horde_common.protocol.validator_miner import (
     ExecutorReady,
     ExecutorTiming,
     FinishedReceipt,
+    JobFailedReport,
     JobFinished,
     OfferJob,
     StartJob,
@@ -148,3 +150,28 @@ def run_of(job: OfferJob) -> list[BaseModel]:
         ExecutionDone(job_uuid=job.job_uuid),
         JobFinished(job_uuid=job.job_uuid, docker_process_stdout="hello", docker_process_stderr=""),
     ]
+
+
+def output(job: OfferJob, number: int = 0, text: str = "hello\n") -> JobLog:
+    """A piece of a running job's output."""
+    return JobLog(
+        job_uuid=job.job_uuid, pieces=[LogPiece(number=number, stream="stdout", text=text)]
+    )
+
+
+def progress(job: OfferJob, percent: float) -> JobProgress:
+    """How far a running job is."""
+    return JobProgress(job_uuid=job.job_uuid, percent=percent, text="training")
+
+
+def cancelled(job: OfferJob, **changes: object) -> JobFailedReport:
+    """The report of a cancelled job."""
+    return JobFailedReport.model_validate(
+        {
+            "job_uuid": job.job_uuid,
+            "message": "The job was cancelled by its author.",
+            "reason": "cancelled",
+            "stage": "executor_startup",
+            **changes,
+        }
+    )

@@ -23,10 +23,10 @@ def executor(at: datetime, index: int = 0) -> str:
     return token
 
 
-def warm(at: datetime, index: int = 0) -> str:
+def warm(at: datetime, index: int = 0, *, job_control: bool = False) -> str:
     """An executor that waits connected; returns its token."""
     token = executor(at, index)
-    assert executors.connect(token)
+    assert executors.connect(token, at, job_control=job_control)
     return token
 
 

@@ -8,9 +8,10 @@ from django.test import Client
 
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.contrib.django.receipt_pages import page_at
+from compute_horde_common.protocol.live import JOB_CONTROL
 from compute_horde_common.protocol.receipts import sign_receipt
 from miner.asgi import application
-from miner.models import Job, Validator
+from miner.models import Job, Slot, Validator
 from miner.services import receipts
 from tests import examples
 
@@ -31,8 +32,12 @@ def test_the_admin_shows_a_job_with_what_was_said(admin_client: Client, alice: H
         deadline=AT,
         last_activity=AT,
     )
+    for position, kind in enumerate(("AcceptJob", "JobLog", "JobProgress")):
+        job.messages.create(position=position, kind=kind, text="{}", said_at=AT)
 
-    assert admin_client.get(f"/admin/miner/job/{job.id}/change/").status_code == 200
+    page = admin_client.get(f"/admin/miner/job/{job.id}/change/").content.decode()
+
+    assert [kind in page for kind in ("AcceptJob", "JobLog", "JobProgress")] == [True, False, True]
 
 
 def test_the_version_is_told_in_the_words_that_are_asked_for(client: Client) -> None:
@@ -61,6 +66,33 @@ async def test_both_sockets_are_routed() -> None:
         assert connected
         assert "message_type" in await socket.receive_json_from(timeout=5)
         await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["validator_interface/nobody", "executor_interface/nothing"])
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [(["another", JOB_CONTROL], JOB_CONTROL), (["another"], None), (None, None)],
+)
+async def test_both_sockets_choose_job_control_where_it_is_offered(
+    path: str, offered: list[str] | None, chosen: str | None
+) -> None:
+    socket = WebsocketCommunicator(application, f"/v0.1/{path}", subprotocols=offered)
+
+    assert await socket.connect() == (True, chosen)
+
+    await socket.disconnect()
+
+
+def test_the_admin_says_why_a_slot_is_not_offered(admin_client: Client) -> None:
+    Slot.objects.create(
+        executor_class=examples.CLASS, index=0, unfit="the driver is too old", unfit_at=AT
+    )
+
+    page = admin_client.get("/admin/miner/slot/").content.decode()
+
+    assert "unfit because" in page.lower()
+    assert "the driver is too old" in page
 
 
 @pytest.mark.django_db

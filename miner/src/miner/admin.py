@@ -1,8 +1,12 @@
 """The miner's admin panel: jobs with what was said about them, slots, executors, validators."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from typing_extensions import override
 
 from compute_horde_common.contrib.django.admin import ModelAdmin, ReadOnlyAdmin, TabularInline
+from compute_horde_common.protocol.live import JobLog
 from miner.models import BlacklistedValidator, Executor, Job, JobMessage, Slot, Validator
 
 
@@ -11,6 +15,11 @@ class JobMessageInline(TabularInline):
     fields = ("position", "kind", "said_at")
     readonly_fields = fields
     ordering = ("position",)
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobMessage]:
+        """Without the job's output, which may come in very many pieces."""
+        return super().get_queryset(request).exclude(kind=JobLog.__name__)
 
 
 @admin.register(Job)
@@ -28,6 +37,7 @@ class JobAdmin(ReadOnlyAdmin):
         "accepted_at",
         "last_activity",
         "deadline",
+        "cancel_requested_at",
         "ended_at",
         "closed_at",
     )
@@ -36,8 +46,21 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(Slot)
 class SlotAdmin(ReadOnlyAdmin):
-    list_display = ("executor_class", "index", "offered", "lease", "lease_expires")
+    list_display = (
+        "executor_class",
+        "index",
+        "offered",
+        "unfit_because",
+        "unfit_at",
+        "lease",
+        "lease_expires",
+    )
     list_filter = ("executor_class", "offered")
+
+    @admin.display(description="unfit because", empty_value="")
+    def unfit_because(self, slot: Slot) -> str:
+        """Why the slot's host is not offered."""
+        return slot.unfit
 
 
 @admin.register(Executor)
@@ -53,7 +76,9 @@ class ExecutorAdmin(ReadOnlyAdmin):
         "address",
         "state",
         "job",
+        "job_control",
         "created_at",
+        "connected_at",
         "deadline",
         "gone_at",
     )

@@ -1,10 +1,12 @@
 """What the miner reads from its environment."""
 
+import json
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from compute_horde_common.contrib.django.config import (
     CommaSeparated,
@@ -15,6 +17,33 @@ from compute_horde_common.contrib.django.config import (
 from compute_horde_common.jobs.executor_classes import DEFAULT_EXECUTOR_CLASS, executor_class
 
 MAX_SLOTS = 4096
+EXECUTOR_SETTINGS = frozenset(
+    {
+        "ARTIFACTS_MAX_BYTES",
+        "ARTIFACT_MAX_BYTES",
+        "CANCEL_GRACE_SECONDS",
+        "EXECUTOR_CPUS",
+        "EXECUTOR_GPUS",
+        "EXECUTOR_MEMORY_BYTES",
+        "HF_ACCESS_TOKEN",
+        "HF_ENDPOINT",
+        "IMAGE_ALLOW",
+        "IMAGE_DENY",
+        "IMAGE_MAX_BYTES",
+        "IMAGE_REQUIRE_DIGEST",
+        "INPUT_CACHE_BYTES",
+        "INPUT_CACHE_DIR",
+        "INPUT_MAX_FILES",
+        "JOB_DISK_BYTES",
+        "JOB_RUNTIME",
+        "JOB_USER_NAMESPACE",
+        "OUTPUT_ZIP_UPLOAD_MAX_SIZE_BYTES",
+        "REGISTRY_CREDENTIALS",
+        "STREAMING_PORTS",
+        "VOLUME_MAX_SIZE_BYTES",
+    }
+)
+"""Variables of executors that are the operator's to set; the others are ours."""
 
 
 def _counts(text: str) -> dict[str, int]:
@@ -23,6 +52,26 @@ def _counts(text: str) -> dict[str, int]:
     if any(not name or not count.strip().isdecimal() for name, _, count in pairs):
         raise ValueError("expected CLASS=NUMBER, several separated by commas")
     return {name.strip(): int(count) for name, _, count in pairs}
+
+
+def _variables(value: object) -> object:
+    """``NAME=VALUE`` lines, or a JSON object, as a dictionary."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        found = json.loads(value)
+        return {
+            name: content if isinstance(content, str) else json.dumps(content)
+            for name, content in found.items()
+        }
+    lines = [line.strip() for line in value.splitlines() if line.strip()]
+    pairs = [line.partition("=") for line in lines]
+    if any(not separator for _, separator, _ in pairs):
+        raise ValueError("expected NAME=VALUE, one per line, or a JSON object")
+    return {name.strip(): content.strip() for name, _, content in pairs}
+
+
+Variables = Annotated[dict[str, str], NoDecode, BeforeValidator(_variables)]
 
 
 class MinerConfig(WalletConfig, ValidatorsConfig):
@@ -49,6 +98,20 @@ class MinerConfig(WalletConfig, ValidatorsConfig):
     executor_work_directory: Path = Field(
         default=Path("/tmp"),  # noqa: S108 - executors make private folders below it
         description="Where executors keep the files of jobs; a path on Docker's host, too.",
+    )
+    executor_environment: Variables = Field(
+        default={},
+        description="Variables for executors: NAME=VALUE, one per line, or a JSON object.",
+    )
+    executor_gpus: CommaSeparated = Field(
+        default=[],
+        description="Ids of the GPUs that the slots of GPU classes share out among them;"
+        " empty: each has all.",
+    )
+    streaming_address: str | None = Field(
+        default=None,
+        description="IP address at which clients of streaming jobs reach our executors; empty: that"
+        " from which an executor connects, or ours if it is on this host.",
     )
     warm_starts: int = Field(
         default=2, ge=1, le=64, description="How many idle executors may be starting at once."
@@ -93,12 +156,30 @@ class MinerConfig(WalletConfig, ValidatorsConfig):
     def _an_address(cls, value: str) -> str:
         return value if value == "auto" else str(ip_address(value))
 
+    @field_validator("streaming_address")
+    @classmethod
+    def _an_ip_address(cls, value: str | None) -> str | None:
+        return value and str(ip_address(value))
+
+    @field_validator("executor_environment")
+    @classmethod
+    def _known_names(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - EXECUTOR_SETTINGS):
+            raise ValueError(
+                f"{', '.join(unknown)} cannot be set. Known: {', '.join(sorted(EXECUTOR_SETTINGS))}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name in self.slots:
             executor_class(name)
         if sum(self.slots.values()) > MAX_SLOTS:
             raise ValueError(f"EXECUTOR_SLOTS: more than {MAX_SLOTS} in all")
+        if len(set(self.executor_gpus)) < len(self.executor_gpus):
+            raise ValueError("EXECUTOR_GPUS: a GPU is named twice")
+        if self.executor_gpus and len(self.executor_gpus) < sum(self.gpu_slots.values()):
+            raise ValueError("EXECUTOR_GPUS: fewer GPUs than slots of GPU classes")
         if self.is_local_miner and not self.local_miner_validator_public_key:
             raise ValueError("IS_LOCAL_MINER needs LOCAL_MINER_VALIDATOR_PUBLIC_KEY")
         return self
@@ -107,6 +188,11 @@ class MinerConfig(WalletConfig, ValidatorsConfig):
     def slots(self) -> dict[str, int]:
         """How many executors of each class this miner runs."""
         return _counts(self.executor_slots)
+
+    @property
+    def gpu_slots(self) -> dict[str, int]:
+        """Those of classes whose jobs get a GPU."""
+        return {name: count for name, count in self.slots.items() if executor_class(name).has_gpu}
 
     @property
     def executors_dial(self) -> str:

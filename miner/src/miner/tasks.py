@@ -13,7 +13,7 @@ from compute_horde_common.chain.interface import Address, ChainError, chain_vali
 from compute_horde_common.contrib.django.celery import at_start
 from miner.config import config
 from miner.services import executors, jobs, receipts, subnet
-from miner.wiring import chain, clock
+from miner.wiring import chain, clock, remember_announced
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +74,7 @@ def announce_address() -> None:
 
 async def _announce() -> bool:
     host = await _public_address()
+    await asyncio.to_thread(remember_announced, host)
     async with aclosing(chain()) as connection:
         return await connection.publish_axon(Address(host, config.bittensor_miner_port))
 

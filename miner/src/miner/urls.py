@@ -14,6 +14,7 @@ from compute_horde_common.contrib.django.conversation import ConsumerPipe, conve
 from compute_horde_common.contrib.django.health import health
 from compute_horde_common.contrib.django.receipt_pages import receipt_urls
 from compute_horde_common.protocol import miner_executor, validator_miner
+from compute_horde_common.protocol.live import JOB_CONTROL
 from miner.links.executor import converse_with_executor
 from miner.links.validator import converse_with_validator
 from miner.wiring import Ourselves, clock, signer
@@ -55,13 +56,19 @@ websocket_urlpatterns = [
     path(
         "v0.1/validator_interface/<str:hotkey>",
         conversation_consumer(  # type: ignore[arg-type]  # Channels routes ASGI applications
-            _with_validator, max_frame=validator_miner.MAX_FRAME, queue_size=VALIDATOR_QUEUE
+            _with_validator,
+            max_frame=validator_miner.MAX_FRAME,
+            queue_size=VALIDATOR_QUEUE,
+            subprotocols=(JOB_CONTROL,),
         ),
     ),
     path(
         "v0.1/executor_interface/<str:token>",
         conversation_consumer(  # type: ignore[arg-type]  # likewise
-            _with_executor, max_frame=miner_executor.MAX_FRAME, queue_size=EXECUTOR_QUEUE
+            _with_executor,
+            max_frame=miner_executor.MAX_FRAME,
+            queue_size=EXECUTOR_QUEUE,
+            subprotocols=(JOB_CONTROL,),
         ),
     ),
 ]

@@ -9,7 +9,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 import psycopg
+import structlog
 from redis import Redis
+from redis.exceptions import RedisError
 
 from compute_horde_common.chain.interface import Chain
 from compute_horde_common.chain.keys import Hotkey, is_ss58, verify
@@ -19,14 +21,17 @@ from compute_horde_common.jobs.executor_classes import known_classes
 from compute_horde_common.protocol.signatures import Signer
 from compute_horde_common.protocol.validator_miner import TRUSTED_MINER_HOTKEY
 from miner.config import config
-from miner.domain.slots import startup_seconds
+from miner.domain.slots import gpu_share, startup_seconds
 from miner.fleet.docker import DockerManager
 from miner.fleet.interface import ENTRY_POINTS, ExecutorManager, FleetError, Setting
 from miner.fleet.process import ProcessManager
 
 __all__ = ["chain", "clock", "is_ss58", "verify"]
 
+log = structlog.get_logger(__name__)
+
 REDIS_SECONDS = 2.0
+_ANNOUNCED = "miner.announced"
 _BUILT_IN: Mapping[str, Callable[[Setting], ExecutorManager]] = {
     "docker": DockerManager,
     "process": ProcessManager,
@@ -76,6 +81,26 @@ def first_time(what: str, seconds: int) -> bool:
     return bool(_redis().set(key, b"", nx=True, ex=seconds))
 
 
+def remember_announced(host: str) -> None:
+    """Notes under which address this miner is known to the chain, as well as it can."""
+    try:
+        _redis().set(_ANNOUNCED, host)
+    except RedisError as error:
+        log.warning("announced address not noted", error=str(error))
+
+
+def announced() -> str | None:
+    """Under which address this miner is known to the chain, if we know."""
+    if config.bittensor_miner_address != "auto":
+        return config.bittensor_miner_address
+    try:
+        found = _redis().get(_ANNOUNCED)
+    except RedisError as error:
+        log.warning("announced address not known", error=str(error))
+        return None
+    return found.decode() if isinstance(found, bytes) else None
+
+
 @cache
 def _redis() -> Redis:
     return Redis.from_url(
@@ -95,9 +120,10 @@ def new_token() -> str:
     return f"{uuid.uuid4()}-{uuid.uuid4()}"
 
 
-def executor_environment(token: str, class_name: str) -> Mapping[str, str]:
-    """What an executor is told. None of our secrets is in it."""
+def executor_environment(token: str, class_name: str, index: int) -> Mapping[str, str]:
+    """What the executor in a class's slot is told. None of our secrets is in it."""
     told = {
+        **config.executor_environment,
         "MINER_ADDRESS": config.executors_dial,
         "EXECUTOR_TOKEN": token,
         "EXECUTOR_CLASS": class_name,
@@ -107,6 +133,8 @@ def executor_environment(token: str, class_name: str) -> Mapping[str, str]:
         "DEBUG_NO_GPU_MODE": str(config.debug_no_gpu_mode).lower(),
         "LOG_LEVEL": config.log_level.upper(),
     }
+    if gpus := gpu_share(config.executor_gpus, config.gpu_slots, class_name, index):
+        told["EXECUTOR_GPUS"] = ",".join(gpus)
     if config.extra_executor_classes:
         extra = ",".join(spec.model_dump_json() for spec in config.extra_executor_classes)
         told["EXTRA_EXECUTOR_CLASSES"] = f"[{extra}]"

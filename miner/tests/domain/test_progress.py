@@ -2,6 +2,7 @@ from uuid import uuid4
 
 import pytest
 
+from compute_horde_common.jobs.failures import JobFailureReason, Stage
 from compute_horde_common.protocol.validator_miner import (
     ExecutionDone,
     ExecutorReady,
@@ -12,7 +13,7 @@ from compute_horde_common.protocol.validator_miner import (
     StreamingReady,
     VolumesReady,
 )
-from miner.domain.progress import JobState, OutOfOrder, after
+from miner.domain.progress import JobState, OutOfOrder, after, cancelled
 
 JOB = str(uuid4())
 VOLUMES = VolumesReady(job_uuid=JOB)
@@ -58,3 +59,21 @@ def test_a_message_out_of_order_is_refused(state: JobState, step: VolumesReady) 
 def test_a_job_may_fail_in_any_state(state: JobState) -> None:
     assert after(state, JobFailedReport(job_uuid=JOB)) is JobState.ENDED
     assert after(state, HORDE_FAILED) is JobState.ENDED
+
+
+@pytest.mark.parametrize(
+    ("state", "stage"),
+    [
+        (JobState.ACCEPTED, Stage.EXECUTOR_STARTUP),
+        (JobState.READY, Stage.EXECUTOR_STARTUP),
+        (JobState.STARTED, Stage.VOLUME_DOWNLOAD),
+        (JobState.VOLUMES, Stage.EXECUTION),
+        (JobState.STREAMING, Stage.EXECUTION),
+        (JobState.EXECUTED, Stage.RESULT_UPLOAD),
+    ],
+)
+def test_a_cancelled_job_says_in_which_stage_it_was(state: JobState, stage: Stage) -> None:
+    failure = cancelled(state)
+
+    assert (failure.reason, failure.stage) == (JobFailureReason.CANCELLED, stage)
+    assert failure.message == "The job was cancelled by its author."

@@ -10,10 +10,12 @@ from miner.domain.slots import (
     Executor,
     ExecutorState,
     Lease,
+    OfferAgain,
     ReleaseSlot,
     Slot,
     StartExecutor,
     StopExecutor,
+    gpu_share,
     measures,
 )
 
@@ -30,6 +32,9 @@ STARTING = Executor("token", ExecutorState.STARTING, LATER, job=None)
 WAITING = Executor("token", ExecutorState.WAITING, None, job=None)
 ASSIGNED = Executor("token", ExecutorState.ASSIGNED, None, job="job")
 LEAVING = Executor("token", ExecutorState.LEAVING, LATER, job="job")
+
+UNFIT = replace(FREE, unfit_at=AT - timedelta(seconds=60))
+CONTENT = replace(WAITING, connected_at=AT - timedelta(seconds=5))
 
 NOTHING: list[object] = []
 STOP = [StopExecutor("token")]
@@ -55,6 +60,15 @@ STOP = [StopExecutor("token")]
         (replace(FREE, executor=ASSIGNED, lease=replace(ENDED, abandoned=True)), STOP),
         (replace(FREE, executor=LEAVING, lease=ENDED), NOTHING),
         (replace(FREE, executor=replace(LEAVING, deadline=AT), lease=ENDED), STOP),
+        (UNFIT, [StartExecutor(1, WARM, None)]),
+        (replace(UNFIT, executor_class=COLD), [StartExecutor(1, COLD, None)]),
+        (replace(UNFIT, unfit_at=AT - timedelta(seconds=59)), NOTHING),
+        (replace(UNFIT, offered=False), NOTHING),
+        (replace(UNFIT, executor=STARTING), NOTHING),
+        (replace(UNFIT, executor=replace(WAITING, connected_at=AT)), NOTHING),
+        (replace(UNFIT, executor=CONTENT), [OfferAgain(1, AT - timedelta(seconds=60))]),
+        (replace(UNFIT, executor=replace(LEAVING, connected_at=PAST)), NOTHING),
+        (replace(FREE, executor=CONTENT), NOTHING),
     ],
 )
 def test_each_slot_gets_what_it_lacks(slot: Slot, expected: list[object]) -> None:
@@ -105,3 +119,30 @@ def test_a_class_that_does_not_come_up_is_started_for_jobs_only() -> None:
     found = measures([FREE, leased], at=AT, warm_starts=9, held_back=[WARM])
 
     assert found == [StartExecutor(2, WARM, "job")]
+
+
+GPU_SLOTS = {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("class_name", "index", "share"),
+    [
+        ("a", 0, ["0"]),
+        ("b", 0, ["1"]),
+        ("b", 1, ["2", "3"]),
+        ("b", 9, ["2", "3"]),
+        ("without", 0, []),
+    ],
+)
+def test_slots_share_out_the_gpus(class_name: str, index: int, share: list[str]) -> None:
+    assert list(gpu_share(["0", "1", "2", "3"], GPU_SLOTS, class_name, index)) == share
+
+
+def test_without_a_list_of_gpus_nothing_is_shared_out() -> None:
+    assert list(gpu_share([], GPU_SLOTS, "a", 0)) == []
+
+
+def test_the_executor_of_a_slot_is_started_with_the_slots_index() -> None:
+    assert measures([replace(FREE, index=3)], at=AT, warm_starts=1) == [
+        StartExecutor(1, WARM, None, 3)
+    ]

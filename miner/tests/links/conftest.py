@@ -70,7 +70,7 @@ class ExecutorPeer:
 
 
 Dial = Callable[..., Peer]
-DialExecutor = Callable[[str], ExecutorPeer]
+DialExecutor = Callable[..., ExecutorPeer]
 LetIn = Callable[..., Awaitable[Peer]]
 
 
@@ -88,10 +88,15 @@ async def conversations(transactional_db: None) -> AsyncIterator[list[Peer | Exe
 def dial(hand_wound_clock: HandWoundClock, conversations: list[Peer | ExecutorPeer]) -> Dial:
     """Opens a validator's socket, without a word."""
 
-    def open_socket(validator: Hotkey) -> Peer:
+    def open_socket(validator: Hotkey, *, job_control: bool = False) -> Peer:
         theirs, ours = pipe_pair()
         conversation = ValidatorConversation(
-            ours, validator.ss58, uuid4().hex, Offers(), hand_wound_clock
+            ours,
+            validator.ss58,
+            uuid4().hex,
+            Offers(),
+            hand_wound_clock,
+            job_control=job_control,
         )
         link: Link[MinerToValidator, ValidatorToMiner] = Link(
             theirs, Codec(MinerToValidator), clock=SystemClock()
@@ -107,8 +112,8 @@ def dial(hand_wound_clock: HandWoundClock, conversations: list[Peer | ExecutorPe
 def let_in(dial: Dial, hand_wound_clock: HandWoundClock) -> LetIn:
     """Opens a validator's socket that is authenticated."""
 
-    async def open_socket(validator: Hotkey) -> Peer:
-        peer = dial(validator)
+    async def open_socket(validator: Hotkey, *, job_control: bool = False) -> Peer:
+        peer = dial(validator, job_control=job_control)
         await peer.link.send(examples.authenticate(validator, hand_wound_clock.now()))
         await peer.link.expect(Manifest, within=WITHIN)
         return peer
@@ -122,9 +127,11 @@ def dial_executor(
 ) -> DialExecutor:
     """Opens an executor's socket."""
 
-    def open_socket(token: str) -> ExecutorPeer:
+    def open_socket(token: str, *, job_control: bool = False) -> ExecutorPeer:
         theirs, ours = pipe_pair()
-        conversation = ExecutorConversation(ours, token, "192.0.2.7", bob, hand_wound_clock)
+        conversation = ExecutorConversation(
+            ours, token, "192.0.2.7", bob, hand_wound_clock, job_control=job_control
+        )
         link: Link[MinerToExecutor, ExecutorToMiner] = Link(
             theirs, Codec(MinerToExecutor), clock=SystemClock()
         )

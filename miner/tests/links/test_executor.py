@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -22,11 +23,20 @@ from compute_horde_common.protocol.validator_miner import (
     VolumesReady,
     streaming_text,
 )
+from miner import wiring
 from miner.domain.slots import ExecutorState
 from miner.models import Executor, Job, JobMessage
-from miner.services import jobs
+from miner.services import executors, jobs
 from tests import examples
 from tests.links.conftest import WITHIN, DialExecutor, ExecutorPeer
+
+
+@pytest.fixture
+def announced() -> Iterator[str]:
+    """What the chain was told of the miner's address."""
+    wiring.remember_announced("203.0.113.1")
+    yield "203.0.113.1"
+    wiring.remember_announced("")
 
 
 async def offered(validator: Hotkey, at: datetime, **changes: object) -> OfferJob:
@@ -106,6 +116,31 @@ async def test_the_executor_of_a_streaming_job_learns_its_address(
     offer = await peer.link.expect(OfferJob, within=WITHIN)
     assert offer.streaming_details is not None
     assert offer.streaming_details.executor_ip == "192.0.2.7"
+
+
+async def test_clients_of_an_executor_beside_us_are_led_to_where_the_miner_is_announced(
+    dial_executor: DialExecutor, served: Hotkey, token: str, announced: str, at: datetime
+) -> None:
+    await offered(served, at, streaming_details={"public_key": "pem", "executor_ip": None})
+
+    peer = dial_executor(token)
+
+    offer = await peer.link.expect(OfferJob, within=WITHIN)
+    assert offer.streaming_details is not None
+    assert offer.streaming_details.executor_ip == announced
+
+
+async def test_what_the_executors_manager_knows_goes_before_everything(
+    dial_executor: DialExecutor, served: Hotkey, token: str, announced: str, at: datetime
+) -> None:
+    await in_database(executors.note_handle)(token, "handle", "198.51.100.1")
+    await offered(served, at, streaming_details={"public_key": "pem", "executor_ip": None})
+
+    peer = dial_executor(token)
+
+    offer = await peer.link.expect(OfferJob, within=WITHIN)
+    assert offer.streaming_details is not None
+    assert offer.streaming_details.executor_ip == "198.51.100.1"
 
 
 async def test_a_streaming_executors_address_is_signed(

@@ -21,6 +21,7 @@ from compute_horde_common.protocol.validator_miner import (
     OfferJob,
     UnauthorizedError,
 )
+from miner.domain.slots import EndJob, ReleaseSlot
 from miner.models import BlacklistedValidator, Job, Slot, Validator
 from miner.services import executors, jobs
 from tests import examples, fleet_of_rows
@@ -394,8 +395,10 @@ async def test_a_silent_validator_is_told_and_its_slot_is_free_again(
     late = at + timedelta(seconds=61)
 
     (end, release) = await in_database(executors.review)(late, warm_starts=0)
-    await in_database(jobs.end)(end.job, end.failure, late)  # type: ignore[union-attr]  # EndJob
-    await in_database(executors.release)(release.slot, offer.job_uuid)  # type: ignore[union-attr]  # ReleaseSlot
+    assert isinstance(end, EndJob)
+    assert isinstance(release, ReleaseSlot)
+    await in_database(jobs.end)(end.job, end.failure, late)
+    await in_database(executors.release)(release.slot, release.job)
 
     assert await peer.link.expect(HordeFailed, within=WITHIN)
     assert await in_database(Slot.objects.filter(lease=None).count)() == 1

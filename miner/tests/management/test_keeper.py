@@ -15,7 +15,7 @@ from miner.domain.slots import ExecutorState
 from miner.fleet.interface import ExecutorManager, FleetError, Running
 from miner.management.keeper import Keeper
 from miner.models import Executor, Job, Slot
-from miner.services import executors, jobs
+from miner.services import executors, hosts, jobs
 from tests import examples, fleet_of_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,7 +110,7 @@ async def test_idle_executors_are_started_one_after_the_other(
     await look(keeper)
     await look(keeper)
     assert len(manager.running) == 1
-    await in_database(executors.connect)((await executor()).token)
+    await in_database(executors.connect)((await executor()).token, hand_wound_clock.now())
     await look(keeper)
 
     assert len(manager.running) == 2
@@ -166,7 +166,7 @@ async def test_an_executor_that_was_killed_is_cleaned_up_after(
     keeper = keeper_of(manager, hand_wound_clock)
     await look(keeper)
     token = (await executor()).token
-    await in_database(executors.connect)(token)
+    await in_database(executors.connect)(token, hand_wound_clock.now())
 
     manager.running.clear()
     await look(keeper)
@@ -191,6 +191,80 @@ async def test_an_executor_that_does_not_connect_in_time_is_stopped(
 
     assert manager.running == {}
     assert (await executor()).state == ExecutorState.GONE
+
+
+async def test_an_unfit_host_is_left_alone_for_a_minute_and_offered_again_once_it_is_fit(
+    hand_wound_clock: HandWoundClock,
+) -> None:
+    await in_database(fleet_of_rows.slots)()
+    manager = ListKeeping()
+    keeper = keeper_of(manager, hand_wound_clock)
+    await look(keeper)
+    await complain(manager, hand_wound_clock)
+    for _ in range(3):
+        await hand_wound_clock.advance(15)
+        await look(keeper)
+    assert manager.running == {}
+
+    await hand_wound_clock.advance(15)
+    await look(keeper)
+    (token,) = manager.running.values()
+    await in_database(executors.connect)(token, hand_wound_clock.now())
+    await hand_wound_clock.advance(5)
+    await look(keeper)
+
+    assert (await in_database(Slot.objects.get)()).unfit == ""
+
+
+async def complain(manager: ListKeeping, clock: HandWoundClock) -> None:
+    """The only executor connects, finds its host unfit, and ends."""
+    (token,) = manager.running.values()
+    await in_database(executors.connect)(token, clock.now())
+    assert await in_database(hosts.note_unfit)(token, ["no disk"], clock.now()) is None
+    await in_database(executors.disconnect)(token, clock.now())
+    manager.running.clear()
+
+
+async def test_an_executor_whose_job_was_cancelled_is_no_reason_to_start_fewer(
+    hand_wound_clock: HandWoundClock, alice: Hotkey, at: datetime
+) -> None:
+    await in_database(fleet_of_rows.slots)()
+    await offered(alice, at)
+    manager = ListKeeping()
+    keeper = keeper_of(manager, hand_wound_clock)
+    await look(keeper)
+    cancelled = str((await job()).job_uuid)
+
+    await in_database(jobs.cancel)(cancelled, validator=alice.ss58, at=at)
+    await look(keeper)
+    assert (manager.running, await free_slots()) == ({}, 1)
+    await look(keeper)
+
+    assert len(manager.running) == 1
+
+
+async def test_an_executor_that_does_not_report_a_cancellation_is_killed_and_cleaned_up_after(
+    hand_wound_clock: HandWoundClock, alice: Hotkey, at: datetime
+) -> None:
+    await in_database(fleet_of_rows.slots)()
+    await offered(alice, at)
+    manager = ListKeeping()
+    keeper = keeper_of(manager, hand_wound_clock)
+    await look(keeper)
+    token = (await executor()).token
+    await in_database(executors.connect)(token, at, job_control=True)
+    cancelled = str((await job()).job_uuid)
+    await in_database(jobs.cancel)(cancelled, validator=alice.ss58, at=at)
+
+    await hand_wound_clock.advance(11)
+    await look(keeper)
+    assert list(manager.running.values()) == [token]
+    await hand_wound_clock.advance(1)
+    await look(keeper)
+
+    assert (manager.running, manager.cleaned) == ({}, [token])
+    assert (await job()).outcome == "cancelled: The job was cancelled by its author."
+    assert await free_slots() == 1
 
 
 async def test_another_keeper_takes_running_executors_over(

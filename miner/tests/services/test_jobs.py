@@ -21,10 +21,12 @@ from compute_horde_common.protocol.validator_miner import (
 )
 from miner.domain.progress import JobState, OutOfOrder
 from miner.domain.slots import EXIT_SECONDS, EndJob, ExecutorState, ReleaseSlot, StopExecutor
-from miner.models import BlacklistedValidator, Executor, Job, JobMessage, Slot
-from miner.services import executors, jobs
+from miner.models import BlacklistedValidator, Executor, Job, Slot
+from miner.services import executors, jobs, messages
+from miner.services.executors import Order
 from miner.services.jobs import Attached
 from tests import examples, fleet_of_rows
+from tests.jobs_of_rows import finish, kinds, running, taken
 
 pytestmark = pytest.mark.django_db
 
@@ -33,28 +35,6 @@ Answer = Attached | DeclineJob | GenericError
 
 def take(offer: OfferJob, validator: Hotkey, at: datetime, socket: str = "socket") -> Answer:
     return jobs.take(offer, encode(offer), validator=validator.ss58, socket=socket, at=at)
-
-
-def taken(validator: Hotkey, at: datetime) -> OfferJob:
-    offer = examples.offer(validator, at)
-    assert isinstance(take(offer, validator, at), Attached)
-    return offer
-
-
-def running(validator: Hotkey, at: datetime) -> tuple[OfferJob, str]:
-    fleet_of_rows.slots()
-    token = fleet_of_rows.warm(at)
-    offer = taken(validator, at)
-    jobs.say(offer.job_uuid, examples.ready(offer), at)
-    start = examples.start(offer)
-    assert jobs.start(start, encode(start), validator=validator.ss58, at=at) is None
-    return offer, token
-
-
-def kinds(offer: OfferJob) -> list[str]:
-    return list(
-        JobMessage.objects.filter(job__job_uuid=offer.job_uuid).values_list("kind", flat=True)
-    )
 
 
 def test_an_accepted_job_has_a_slot_a_message_and_a_published_receipt(
@@ -75,7 +55,7 @@ def test_an_executor_that_waits_is_assigned_at_once(alice: Hotkey, at: datetime)
 
     offer = taken(alice, at)
 
-    orders = executors.orders(token, offer_sent=False, start_sent=False)
+    orders = executors.orders(token, set())
     assert (orders.job_uuid, orders.text) == (offer.job_uuid, encode(offer))
     assert fleet_of_rows.state_of(token) == ExecutorState.ASSIGNED
 
@@ -87,7 +67,7 @@ def test_an_executor_that_is_starting_gets_the_job_when_it_connects(
     token = fleet_of_rows.executor(at)
     taken(alice, at)
 
-    assert executors.connect(token)
+    assert executors.connect(token, at)
 
     assert fleet_of_rows.state_of(token) == ExecutorState.ASSIGNED
 
@@ -96,8 +76,8 @@ def test_a_token_lets_in_once(at: datetime) -> None:
     fleet_of_rows.slots()
     token = fleet_of_rows.warm(at)
 
-    assert not executors.connect(token)
-    assert not executors.connect("another")
+    assert not executors.connect(token, at)
+    assert not executors.connect("another", at)
 
 
 def test_a_busy_miner_shows_what_keeps_it_busy(alice: Hotkey, at: datetime) -> None:
@@ -191,8 +171,8 @@ def test_the_same_offer_again_resumes_the_job(alice: Hotkey, at: datetime) -> No
 
     assert answer == Attached(offer.job_uuid)
     assert Job.objects.get().socket == "another"
-    assert jobs.news(offer.job_uuid, 0, "socket", at).over
-    assert len(jobs.news(offer.job_uuid, 0, "another", at).texts) == 1
+    assert messages.news(offer.job_uuid, 0, "socket", at, live=False).over
+    assert len(messages.news(offer.job_uuid, 0, "another", at, live=False).texts) == 1
 
 
 def test_another_validators_job_cannot_be_resumed(
@@ -208,7 +188,7 @@ def test_another_validators_job_cannot_be_resumed(
 def test_a_job_is_passed_on_once_it_is_ready(alice: Hotkey, at: datetime) -> None:
     offer, token = running(alice, at)
 
-    orders = executors.orders(token, offer_sent=True, start_sent=False)
+    orders = executors.orders(token, {Order.OFFER})
 
     assert orders.text == encode(examples.start(offer))
     assert kinds(offer) == ["AcceptJob", "ExecutorReady"]
@@ -220,7 +200,7 @@ def test_a_second_start_changes_nothing(alice: Hotkey, at: datetime) -> None:
 
     assert jobs.start(again, encode(again), validator=alice.ss58, at=at) is None
 
-    orders = executors.orders(token, offer_sent=True, start_sent=False)
+    orders = executors.orders(token, {Order.OFFER})
     assert orders.text == encode(examples.start(offer))
 
 
@@ -255,8 +235,7 @@ def test_a_finished_receipt_closes_the_job_and_forgets_its_messages(
     alice: Hotkey, at: datetime
 ) -> None:
     offer, _token = running(alice, at)
-    for message in examples.run_of(offer):
-        jobs.say(offer.job_uuid, message, at)  # type: ignore[arg-type]  # all of them are steps
+    finish(offer, at)
 
     jobs.close(examples.finished(offer, alice, at), validator=alice.ss58, at=at)
 
@@ -291,8 +270,7 @@ def test_a_job_that_the_validator_gave_up_takes_its_executor_with_it(
 
 def test_the_slot_is_free_once_the_executor_is_gone(alice: Hotkey, at: datetime) -> None:
     offer, token = running(alice, at)
-    for message in examples.run_of(offer):
-        jobs.say(offer.job_uuid, message, at)  # type: ignore[arg-type]  # all of them are steps
+    finish(offer, at)
     executors.disconnect(token, at)
     assert executors.review(at, warm_starts=0) == []
 
@@ -418,18 +396,18 @@ def test_jobs_are_forgotten_after_two_days(alice: Hotkey, at: datetime) -> None:
 def test_a_job_whose_socket_is_gone_is_found_again(alice: Hotkey, at: datetime) -> None:
     fleet_of_rows.slots()
     offer = taken(alice, at)
-    assert jobs.without_socket(alice.ss58, at) == []
+    assert messages.without_socket(alice.ss58, at) == []
 
-    jobs.detach("socket")
+    messages.detach("socket")
 
-    assert jobs.without_socket(alice.ss58, at) == [offer.job_uuid]
+    assert messages.without_socket(alice.ss58, at) == [offer.job_uuid]
 
 
 def test_a_socket_that_died_with_its_process_is_noticed(alice: Hotkey, at: datetime) -> None:
     fleet_of_rows.slots()
     offer = taken(alice, at)
 
-    assert jobs.without_socket(alice.ss58, at + timedelta(minutes=1)) == [offer.job_uuid]
+    assert messages.without_socket(alice.ss58, at + timedelta(minutes=1)) == [offer.job_uuid]
 
 
 def test_fewer_slots_are_offered_when_the_operator_says_so(alice: Hotkey, at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from compute_horde_common.jobs.failures import JobFailure, JobFailureReason, Stage
 from compute_horde_common.protocol.validator_miner import (
     ExecutionDone,
     ExecutorReady,
@@ -57,6 +58,14 @@ _MOVES: dict[type[Step], tuple[frozenset[JobState], JobState | None]] = {
 }
 
 
+_STAGES = {
+    JobState.STARTED: Stage.VOLUME_DOWNLOAD,
+    JobState.VOLUMES: Stage.EXECUTION,
+    JobState.STREAMING: Stage.EXECUTION,
+    JobState.EXECUTED: Stage.RESULT_UPLOAD,
+}
+
+
 class OutOfOrder(ValueError):
     """A message that a job in its present state cannot take."""
 
@@ -74,3 +83,12 @@ def after(state: JobState, step: Step) -> JobState:
     if state not in allowed:
         raise OutOfOrder(state, step)
     return following or state
+
+
+def cancelled(state: JobState) -> JobFailure:
+    """What is said about a job in ``state`` that was cancelled, when its executor does not."""
+    return JobFailure(
+        reason=JobFailureReason.CANCELLED,
+        stage=_STAGES.get(state, Stage.EXECUTOR_STARTUP),
+        message="The job was cancelled by its author.",
+    )

@@ -1,7 +1,7 @@
 """Slots: the right to run one executor each. What has to be done so that every lease gets its
 executor, every warm class has one waiting, and nothing is held longer than it may be."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,10 @@ LEEWAY = 10
 """What the miner adds to limits that validator and executor watch themselves, in seconds."""
 EXIT_SECONDS = 15
 """How long an executor may clean up after its last message."""
+UNFIT_PAUSE = timedelta(seconds=60)
+"""How long an unfit host is left alone, before another executor looks at it."""
+FIT_AFTER = timedelta(seconds=5)
+"""An executor that has waited for so long has nothing to say against its host."""
 
 
 class ExecutorState(StrEnum):
@@ -51,17 +55,21 @@ class Executor:
     state: ExecutorState
     deadline: datetime | None
     job: str | None
+    connected_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot, with all that is known about it."""
+    """One slot, with all that is known about it. ``index`` counts the slots of a class;
+    ``unfit_at`` is when an executor last said that the host is unfit, if it is."""
 
     id: int
     executor_class: str
     offered: bool
     lease: Lease | None
     executor: Executor | None
+    index: int = 0
+    unfit_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +102,18 @@ class StartExecutor:
     slot: int
     executor_class: str
     job: str | None
+    index: int = 0
 
 
-Measure = EndJob | StopExecutor | ReleaseSlot | StartExecutor
+@dataclass(frozen=True, slots=True)
+class OfferAgain:
+    """A slot's host, found unfit at that time, is fit after all."""
+
+    slot: int
+    unfit_at: datetime
+
+
+Measure = EndJob | StopExecutor | ReleaseSlot | StartExecutor | OfferAgain
 
 
 def measures(
@@ -142,14 +159,28 @@ def _for_slot(slot: Slot, at: datetime) -> list[Measure]:
     if slot.executor is not None:
         if _must_go(slot.executor, slot, at):
             found.append(StopExecutor(slot.executor.token))
+        elif slot.unfit_at is not None and _is_content(slot.executor, at):
+            found.append(OfferAgain(slot.id, slot.unfit_at))
         return found
     if lease is not None:
         end = ReleaseSlot(slot.id, lease.job)
-        start = StartExecutor(slot.id, slot.executor_class, lease.job)
+        start = StartExecutor(slot.id, slot.executor_class, lease.job, slot.index)
         found.append(end if ended else start)
-    elif slot.offered and executor_class(slot.executor_class).always_on:
-        found.append(StartExecutor(slot.id, slot.executor_class, None))
+    elif slot.offered and _lacks_idle_executor(slot, at):
+        found.append(StartExecutor(slot.id, slot.executor_class, None, slot.index))
     return found
+
+
+def _lacks_idle_executor(slot: Slot, at: datetime) -> bool:
+    """A warm class always; any class where somebody has to look whether the host is still unfit."""
+    if slot.unfit_at is not None:
+        return slot.unfit_at + UNFIT_PAUSE <= at
+    return executor_class(slot.executor_class).always_on
+
+
+def _is_content(executor: Executor, at: datetime) -> bool:
+    since = executor.connected_at
+    return executor.state is ExecutorState.WAITING and since is not None and since + FIT_AFTER <= at
 
 
 def _must_go(executor: Executor, slot: Slot, at: datetime) -> bool:
@@ -189,6 +220,34 @@ def lost(*, connected: bool) -> HordeFailure:
         reason = HordeFailureReason.EXECUTOR_SPINUP_FAILED
         message = "the executor did not come up"
     return HordeFailure(reported_by=Participant.MINER, reason=reason, message=message)
+
+
+def unfit() -> HordeFailure:
+    """What is said about a job whose executor finds its host unfit."""
+    return HordeFailure(
+        reported_by=Participant.MINER,
+        reason=HordeFailureReason.EXECUTOR_SPINUP_FAILED,
+        message="the executor's host did not pass its checks",
+    )
+
+
+def gpu_share(
+    gpus: Sequence[str], slots: Mapping[str, int], class_name: str, index: int
+) -> Sequence[str]:
+    """The GPUs of one slot, where all slots of GPU classes share them out evenly.
+
+    Args:
+        gpus: ids of all of them, not fewer than there are such slots.
+        slots: how many slots each GPU class has.
+        class_name: the slot's class.
+        index: the slot's, among those of its class.
+    """
+    shares = sum(slots.values())
+    if not slots.get(class_name) or not gpus:
+        return ()
+    earlier = sum(count for name, count in sorted(slots.items()) if name < class_name)
+    share = min(earlier + index, shares - 1)
+    return gpus[share * len(gpus) // shares : (share + 1) * len(gpus) // shares]
 
 
 def startup_seconds(class_name: str) -> int:

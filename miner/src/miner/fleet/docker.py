@@ -21,6 +21,9 @@ SOCKET = "/var/run/docker.sock"
 EXECUTOR_OWNER_LABEL = "compute-horde.executor-of"
 """Not the owner's label of jobs' containers: those are swept by other rules."""
 STOP_SECONDS = 5.0
+STREAMING_PORT = 6006
+"""Where an executor listens in its container; the engine leads a free port of the host there."""
+DEFAULT_STREAMING_PORTS = "6000-6999"
 LIMITS = Limits(memory_bytes=2 << 30, cpus=2.0, pids=1024)
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 """Jobs' files belong to whatever user the job's image runs as."""
@@ -99,16 +102,33 @@ class DockerManager(ExecutorManager):
         """The engine does not call back; an executor's closing socket is the sign."""
 
     def _spec(self, token: str, env: Mapping[str, str]) -> ContainerSpec:
-        work = str(self._setting.work_directory)
+        work, name = str(self._setting.work_directory), f"ch-executor-{token}"
+        told = {
+            **{variable: value for variable, value in env.items() if variable != "STREAMING_PORTS"},
+            "EXECUTOR_WORK_DIR": work,
+            "EXECUTOR_CONTAINER": name,
+            "NGINX_PORT": str(STREAMING_PORT),
+        }
         return ContainerSpec(
             image=self._setting.image,
-            name=f"ch-executor-{token}",
+            name=name,
             command=self._command,
             limits=LIMITS,
-            env={"EXECUTOR_WORK_DIR": work, **env},
-            mounts=(Mount(SOCKET, SOCKET), Mount(work, work)),
+            env=told,
+            mounts=(Mount(SOCKET, SOCKET), Mount(work, work), *_mounts(env)),
             network=self._setting.network,
+            ports={STREAMING_PORT: env.get("STREAMING_PORTS", DEFAULT_STREAMING_PORTS)},
             labels={**self._labels, TOKEN_LABEL: token},
             capabilities=CAPABILITIES,
             init=True,
         )
+
+
+def _mounts(env: Mapping[str, str]) -> tuple[Mount, ...]:
+    """Paths of the host that an executor is told of, at the same place in its container."""
+    paths = (("INPUT_CACHE_DIR", False), ("REGISTRY_CREDENTIALS", True))
+    return tuple(
+        Mount(env[variable], env[variable], read_only=read_only)
+        for variable, read_only in paths
+        if env.get(variable)
+    )

@@ -50,7 +50,8 @@ class ExecutorManager(Protocol):
 
     async def start(self, token: str, executor_class: str, env: Mapping[str, str]) -> str:
         """Starts an executor with exactly this environment beside the manager's own additions,
-        without waiting for it to connect. Returns its handle."""
+        without waiting for it to connect. Returns its handle. Paths in it are the executor host's,
+        and STREAMING_PORTS, if set, the ports at which clients reach that host."""
         ...
 
     async def stop(self, handle: str) -> None:
@@ -66,11 +67,12 @@ class ExecutorManager(Protocol):
         ...
 
     async def public_address(self, handle: str) -> str | None:
-        """Where clients of a streaming job reach the executor; None: where it connects from."""
+        """The IP address at which clients of a streaming job reach the executor; None where the
+        manager does not know, which leaves it to STREAMING_ADDRESS or where it connects from."""
         ...
 
     async def cleanup(self, token: str) -> None:
-        """Removes what a gone executor left on its host: its job's containers."""
+        """Removes what a gone executor left on its host: its job's containers and networks."""
         ...
 
     async def sweep(self, tokens: frozenset[str]) -> int:

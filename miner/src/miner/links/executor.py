@@ -20,7 +20,12 @@ from compute_horde_common.jobs.failures import (
 )
 from compute_horde_common.links.link import Link, LinkClosed, Pipe
 from compute_horde_common.protocol.base import Codec
-from compute_horde_common.protocol.miner_executor import ExecutorToMiner, MinerToExecutor
+from compute_horde_common.protocol.live import JOB_CONTROL, JobLog, JobProgress
+from compute_horde_common.protocol.miner_executor import (
+    ExecutorToMiner,
+    HostUnfit,
+    MinerToExecutor,
+)
 from compute_horde_common.protocol.signatures import Signer, hex_signed
 from compute_horde_common.protocol.validator_miner import (
     ExecutorReady,
@@ -35,7 +40,8 @@ from compute_horde_common.protocol.validator_miner import (
 from compute_horde_common.telemetry import metrics
 from compute_horde_common.telemetry.logs import bind
 from miner.domain.progress import OutOfOrder, Step
-from miner.services import executors, jobs
+from miner.services import executors, hosts, jobs, live
+from miner.services.executors import Order
 from miner.services.topics import executor_topic
 
 log = structlog.get_logger(__name__)
@@ -48,6 +54,9 @@ _SHOWN: Final = 8
 
 _CODEC: Codec[ExecutorToMiner] = Codec(ExecutorToMiner)
 
+AboutJob = Step | GenericError | LegacyExecutorFailed | LegacyStreamingNotReady
+"""What moves a job on, in new words or old."""
+
 
 async def converse_with_executor(pipe: ConsumerPipe, signer: Signer | None, clock: Clock) -> None:
     """One executor's socket, to its end."""
@@ -57,7 +66,9 @@ async def converse_with_executor(pipe: ConsumerPipe, signer: Signer | None, cloc
         bind(executor=token[:_SHOWN]),
         metrics.LINKS_OPEN.labels("miner", "executor").track_inprogress(),
     ):
-        await ExecutorConversation(pipe, token, seen_from, signer, clock).hold()
+        await ExecutorConversation(
+            pipe, token, seen_from, signer, clock, job_control=pipe.scope.subprotocol == JOB_CONTROL
+        ).hold()
 
 
 class ExecutorConversation:
@@ -69,10 +80,18 @@ class ExecutorConversation:
         seen_from: the address that it came from.
         signer: signs for this miner, where it has a key.
         clock: the time.
+        job_control: whether the two ends chose `JOB_CONTROL`.
     """
 
     def __init__(
-        self, pipe: Pipe, token: str, seen_from: str, signer: Signer | None, clock: Clock
+        self,
+        pipe: Pipe,
+        token: str,
+        seen_from: str,
+        signer: Signer | None,
+        clock: Clock,
+        *,
+        job_control: bool = False,
     ) -> None:
         self._pipe = pipe
         self._link: Link[ExecutorToMiner, MinerToExecutor] = Link(
@@ -82,6 +101,7 @@ class ExecutorConversation:
         self._address = seen_from
         self._signer = signer
         self._clock = clock
+        self._job_control = job_control
         self._job_uuid: str | None = None
         self._refused = 0
 
@@ -91,7 +111,10 @@ class ExecutorConversation:
         Raises:
             LinkError: the socket broke while something was said.
         """
-        if not await in_database(executors.connect)(self._token):
+        now = self._clock.now()
+        if not await in_database(executors.connect)(
+            self._token, now, job_control=self._job_control
+        ):
             metrics.REFUSALS.labels("miner", "EXECUTOR_TOKEN").inc()
             log.warning("executor refused")
             await self._link.send(_complaint("this token is not valid, or was used before"))
@@ -106,29 +129,28 @@ class ExecutorConversation:
             await in_database(executors.disconnect)(self._token, self._clock.now())
 
     async def _order(self) -> None:
-        """Passes on the offer, then the job; closes the socket when the executor is not wanted
-        any more."""
-        offer_sent = start_sent = False
+        """Passes on the offer, then the job, or that it is cancelled; closes the socket when the
+        executor is not wanted any more."""
+        told: set[Order] = set()
         async with listening(executor_topic(self._token), clock=self._clock) as ear:
             while True:
-                orders = await in_database(executors.orders)(
-                    self._token, offer_sent=offer_sent, start_sent=start_sent
-                )
+                orders = await in_database(executors.orders)(self._token, told)
                 if orders.over:
                     await self._link.close()
                     return
                 self._job_uuid = orders.job_uuid
-                if orders.text is None:
+                if orders.order is None:
                     await ear.wait(within=LOOK_SECONDS)
-                elif not await self._pass_on(orders.text, is_offer=not offer_sent):
+                elif not await self._pass_on(orders.order, orders.text):
                     return
                 else:
-                    offer_sent, start_sent = True, offer_sent
+                    told.add(orders.order)
 
-    async def _pass_on(self, text: str, *, is_offer: bool) -> bool:
-        if is_offer:
-            self._address = await in_database(executors.address_of)(self._token) or self._address
-            text = executors.offer_for_executor(text, self._address)
+    async def _pass_on(self, order: Order, text: str) -> bool:
+        if order is Order.OFFER:
+            text, self._address = await in_database(executors.offer_for_executor)(
+                text, self._token, self._address
+            )
         try:
             await self._pipe.send_text(text)
         except LinkClosed:
@@ -150,18 +172,23 @@ class ExecutorConversation:
 
     async def _hear(self, message: ExecutorToMiner) -> str | None:
         """What is wrong with a message, if anything."""
-        job_uuid = self._job_uuid
+        now, job_uuid = self._clock.now(), self._job_uuid
+        if isinstance(message, HostUnfit):
+            return await in_database(hosts.note_unfit)(self._token, message.reasons, now)
         if job_uuid is None:
             return "there is no job yet"
         if not isinstance(message, GenericError) and message.job_uuid != job_uuid:
             return "that is another job's"
         try:
-            await in_database(jobs.say)(job_uuid, self._step(message, job_uuid), self._clock.now())
+            if isinstance(message, JobLog | JobProgress):
+                await in_database(live.relay)(job_uuid, message, now)
+            else:
+                await in_database(jobs.say)(job_uuid, self._step(message, job_uuid), now)
         except OutOfOrder as wrong:
             return str(wrong)
         return None
 
-    def _step(self, message: ExecutorToMiner, job_uuid: str) -> Step:
+    def _step(self, message: AboutJob, job_uuid: str) -> Step:
         """What the validator is told."""
         match message:
             case ExecutorReady():

@@ -18,6 +18,7 @@ from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.contrib.django.mailbox import listening
 from compute_horde_common.links.link import NORMAL, Link, LinkClosed, LinkTimeout, Pipe
 from compute_horde_common.protocol.base import Codec
+from compute_horde_common.protocol.live import JOB_CONTROL, CancelJob
 from compute_horde_common.protocol.validator_miner import (
     AcceptedReceipt,
     Authenticate,
@@ -35,7 +36,7 @@ from compute_horde_common.protocol.validator_miner import (
 from compute_horde_common.telemetry import metrics
 from compute_horde_common.telemetry.logs import bind
 from miner.domain.admission import Refusal
-from miner.services import jobs, subnet
+from miner.services import hosts, jobs, messages, subnet
 from miner.services.jobs import Attached
 from miner.services.topics import job_topic, validator_topic
 
@@ -55,7 +56,7 @@ class Offers(Protocol):
     """What a miner says of itself after authentication."""
 
     def manifest(self) -> Mapping[str, int]:
-        """How many executors of each class it offers."""
+        """How many executors of each class it offers, where their hosts are fit."""
         ...
 
     def main_hotkey(self) -> str | None:
@@ -71,7 +72,9 @@ async def converse_with_validator(pipe: ConsumerPipe, offers: Offers, clock: Clo
         bind(validator=hotkey[:64]),
         metrics.LINKS_OPEN.labels("miner", "validator").track_inprogress(),
     ):
-        await ValidatorConversation(pipe, hotkey, socket, offers, clock).hold()
+        await ValidatorConversation(
+            pipe, hotkey, socket, offers, clock, job_control=pipe.scope.subprotocol == JOB_CONTROL
+        ).hold()
 
 
 class _Hearing(Pipe):
@@ -104,10 +107,18 @@ class ValidatorConversation:
         socket: our name for it.
         offers: what we say of ourselves.
         clock: the time.
+        job_control: whether the two ends chose `JOB_CONTROL`.
     """
 
     def __init__(
-        self, pipe: Pipe, validator: str, socket: str, offers: Offers, clock: Clock
+        self,
+        pipe: Pipe,
+        validator: str,
+        socket: str,
+        offers: Offers,
+        clock: Clock,
+        *,
+        job_control: bool = False,
     ) -> None:
         self._pipe = _Hearing(pipe)
         self._link: Link[ValidatorToMiner, MinerToValidator] = Link(
@@ -117,6 +128,7 @@ class ValidatorConversation:
         self._socket = socket
         self._offers = offers
         self._clock = clock
+        self._job_control = job_control
         self._speaking: dict[str, asyncio.Task[None]] = {}
         self._has_offered = False
 
@@ -132,7 +144,8 @@ class ValidatorConversation:
         if refusal is not None:
             await self._turn_away(refusal)
             return
-        await self._link.send(Manifest(manifest=dict(self._offers.manifest())))
+        offered = await in_database(hosts.fit)(self._offers.manifest())
+        await self._link.send(Manifest(manifest=offered))
         try:
             async with asyncio.TaskGroup() as tasks:
                 adopting = tasks.create_task(self._adopt(tasks))
@@ -140,7 +153,7 @@ class ValidatorConversation:
                 for task in (adopting, *self._speaking.values()):
                     task.cancel()
         finally:
-            await in_database(jobs.detach)(self._socket)
+            await in_database(messages.detach)(self._socket)
 
     async def _authentication_fault(self) -> Refusal | None:
         try:
@@ -179,6 +192,9 @@ class ValidatorConversation:
                     message, self._pipe.text, validator=mine, at=now
                 )
                 return _complaint(fault) if fault else None
+            case CancelJob():
+                fault = await in_database(jobs.cancel)(message.job_uuid, validator=mine, at=now)
+                return _complaint(fault) if fault else None
             case AcceptedReceipt():
                 await in_database(jobs.note_accepted)(message, validator=mine, at=now)
             case FinishedReceipt():
@@ -215,7 +231,9 @@ class ValidatorConversation:
         async with listening(job_topic(job_uuid), clock=self._clock) as ear:
             while True:
                 now = self._clock.now()
-                news = await in_database(jobs.news)(job_uuid, position, socket, now)
+                news = await in_database(messages.news)(
+                    job_uuid, position, socket, now, live=self._job_control
+                )
                 if news.over or not await self._pass_on(news.texts):
                     return
                 position = news.position
@@ -236,7 +254,7 @@ class ValidatorConversation:
         async with listening(validator_topic(self._validator), clock=self._clock) as ear:
             while not self._has_offered:
                 now = self._clock.now()
-                found = await in_database(jobs.without_socket)(self._validator, now)
+                found = await in_database(messages.without_socket)(self._validator, now)
                 self._overhear(found, tasks)
                 await ear.wait(within=LOOK_SECONDS)
 

@@ -17,12 +17,13 @@ from miner.domain.slots import (
     EndJob,
     ExecutorState,
     Measure,
+    OfferAgain,
     ReleaseSlot,
     StartExecutor,
     StopExecutor,
 )
 from miner.fleet.interface import ExecutorManager, FleetError
-from miner.services import executors, jobs
+from miner.services import executors, hosts, jobs
 from miner.services.executors import Known
 from miner.services.topics import FLEET
 from miner.wiring import executor_environment, new_token
@@ -128,6 +129,8 @@ class Keeper:
             case ReleaseSlot():
                 await in_database(executors.release)(measure.slot, measure.job)
                 self._look_again()
+            case OfferAgain():
+                await in_database(hosts.offer_again)(measure.slot, measure.unfit_at)
             case StopExecutor():
                 if measure.token not in self._busy:
                     self._busy.add(measure.token)
@@ -147,7 +150,7 @@ class Keeper:
             self._busy.discard(token)
 
     async def _start(self, measure: StartExecutor, token: str) -> None:
-        env = executor_environment(token, measure.executor_class)
+        env = executor_environment(token, measure.executor_class, measure.index)
         try:
             handle = await self._manager.start(token, measure.executor_class, env)
             address = await self._manager.public_address(handle)
@@ -175,7 +178,7 @@ class Keeper:
         if executor.handle:
             await self._guarded(self._manager.stop(executor.handle), "stop")
         if not await self._runs(executor):
-            if executor.state is ExecutorState.STARTING:
+            if executor.state is ExecutorState.STARTING and self._is_late(executor):
                 self._hold_back(executor.executor_class)
             await self._bury(executor.token)
 
@@ -191,6 +194,10 @@ class Keeper:
         self._swept_at = now
         tokens = frozenset(executor.token for executor in await in_database(executors.known)())
         await self._guarded(self._manager.sweep(tokens), "sweep")
+
+    def _is_late(self, executor: Known) -> bool:
+        """Others are stopped because nobody wants them any more: that is not their fault."""
+        return executor.deadline is not None and executor.deadline <= self._clock.now()
 
     def _hold_back(self, class_name: str) -> None:
         """A class whose executors do not come up is tried more and more rarely."""

@@ -20,6 +20,10 @@ class Slot(models.Model):
         Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="slot"
     )
     lease_expires = models.DateTimeField(null=True, blank=True)
+    unfit = models.TextField(
+        blank=True, help_text="Why its host is not offered, in its executor's words, by line."
+    )
+    unfit_at = models.DateTimeField(null=True, blank=True, help_text="When it last said so.")
 
     class Meta:
         ordering = ("executor_class", "index")
@@ -45,7 +49,9 @@ class Executor(models.Model):
     job = models.ForeignKey(
         Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="executors"
     )
+    job_control = models.BooleanField(default=False, help_text="It understands a cancellation.")
     created_at = models.DateTimeField()
+    connected_at = models.DateTimeField(null=True, blank=True)
     deadline = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
 

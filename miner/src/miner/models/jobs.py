@@ -5,6 +5,7 @@ from django.db.models import Q
 from typing_extensions import override
 
 from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
+from compute_horde_common.protocol.live import JobProgress
 from miner.domain.progress import JobState
 
 STATES = [(state.value, state.value) for state in JobState]
@@ -26,9 +27,16 @@ class Job(models.Model):
     abandoned = models.BooleanField(
         default=False, help_text="Ended, and not because its executor said so."
     )
+    cancel_requested_at = models.DateTimeField(
+        null=True, help_text="When its author asked for its end."
+    )
     closed_at = models.DateTimeField(null=True, help_text="When the validator was done with it.")
     outcome = models.CharField(max_length=300, blank=True)
     messages_said = models.PositiveIntegerField(default=0)
+    live_bytes = models.PositiveIntegerField(
+        default=0, help_text="Of its live output, in UTF-8; more than is kept once that is full."
+    )
+    live_pieces = models.PositiveIntegerField(default=0)
     socket = models.CharField(max_length=32, blank=True, help_text="The socket it was offered on.")
     socket_seen = models.DateTimeField(null=True)
 
@@ -56,6 +64,11 @@ class JobMessage(models.Model):
         ordering = ("job", "position")
         constraints = [
             models.UniqueConstraint(fields=["job", "position"], name="one_message_per_position")
+        ]
+        indexes = [
+            models.Index(
+                fields=["job"], name="latest_progress", condition=Q(kind=JobProgress.__name__)
+            )
         ]
 
     @override

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -11,13 +12,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, FilteredRelation, Q
 
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
+from compute_horde_common.protocol.base import encode
+from compute_horde_common.protocol.live import CancelJob
 from compute_horde_common.telemetry import metrics
+from miner.config import config
 from miner.domain import slots as rules
+from miner.domain.addresses import clients_address
 from miner.domain.progress import JobState
 from miner.domain.slots import EXIT_SECONDS, ExecutorState, Measure, StartExecutor
 from miner.models import Executor, Job, Slot
 from miner.services import jobs, leases
 from miner.services.topics import FLEET
+from miner.wiring import announced
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +31,15 @@ KEEP = timedelta(days=2)
 UNHEARD_SECONDS = 10
 """How long what a dead executor had said may take to be read from its socket."""
 _ACTIVE = [state.value for state in ExecutorState if state is not ExecutorState.GONE]
-_CONNECTED = [ExecutorState.WAITING.value, ExecutorState.ASSIGNED.value]
+CONNECTED = [ExecutorState.WAITING.value, ExecutorState.ASSIGNED.value]
+
+
+class Order(StrEnum):
+    """What an executor is told."""
+
+    OFFER = "offer"
+    START = "start"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,8 @@ class Orders:
     """
 
     job_uuid: str | None
-    text: str | None
+    order: Order | None
+    text: str
     over: bool
 
 
@@ -49,6 +64,7 @@ class Known:
     executor_class: str
     state: ExecutorState
     has_job: bool
+    deadline: datetime | None
 
 
 @transaction.atomic
@@ -65,8 +81,9 @@ def ensure_slots(offered: Mapping[str, int]) -> None:
 
 
 @transaction.atomic
-def connect(token: str) -> bool:
-    """Lets an executor in, once; false for any other token."""
+def connect(token: str, at: datetime, *, job_control: bool = False) -> bool:
+    """Lets an executor in, once; false for any other token. ``job_control``: it understands a
+    cancellation."""
     found = Executor.objects.select_for_update(no_key=True, of=("self",)).filter(
         token=token, state=ExecutorState.STARTING
     )
@@ -75,50 +92,67 @@ def connect(token: str) -> bool:
         return False
     executor.state = ExecutorState.ASSIGNED if executor.job_id else ExecutorState.WAITING
     executor.deadline = None
-    executor.save(update_fields=["state", "deadline"])
+    executor.connected_at = at
+    executor.job_control = job_control
+    executor.save(update_fields=["state", "deadline", "connected_at", "job_control"])
     log.info("executor connected", executor_class=executor.executor_class, state=executor.state)
     return True
 
 
-def orders(token: str, *, offer_sent: bool, start_sent: bool) -> Orders:
-    """What there is to say to an executor."""
-    wanted = "job__start" if offer_sent else "job__offer"
+def orders(token: str, told: Collection[Order]) -> Orders:
+    """What there is to say to an executor that was ``told`` so much."""
+    wanted = "job__start" if Order.OFFER in told else "job__offer"
     row = (
-        Executor.objects.filter(token=token, state__in=_CONNECTED)
-        .values("job__job_uuid", "job__ended_at", "job__abandoned", "address", wanted)
+        Executor.objects.filter(token=token, state__in=CONNECTED)
+        .values(
+            "job__job_uuid",
+            "job__ended_at",
+            "job__abandoned",
+            "job__cancel_requested_at",
+            text=F(wanted),
+        )
         .first()
     )
-    if row is None:
-        return Orders(None, None, over=True)
-    if row["job__job_uuid"] is None:
-        return Orders(None, None, over=False)
+    if row is None or row["job__job_uuid"] is None:
+        return Orders(None, None, "", over=row is None)
     job_uuid = str(row["job__job_uuid"])
     if row["job__ended_at"] is not None:
-        return Orders(job_uuid, None, over=bool(row["job__abandoned"]))
-    text = None if start_sent else (row[wanted] or None)
-    return Orders(job_uuid, text, over=False)
+        return Orders(job_uuid, None, "", over=bool(row["job__abandoned"]))
+    order, text = Order.START, row["text"]
+    if Order.OFFER not in told:
+        order = Order.OFFER
+    elif row["job__cancel_requested_at"] is not None:
+        order, text = Order.CANCEL, encode(CancelJob(job_uuid=job_uuid))
+    if order in told or not text:
+        return Orders(job_uuid, None, "", over=False)
+    return Orders(job_uuid, order, text, over=False)
 
 
-def address_of(token: str) -> str | None:
-    """Where an executor's clients reach it, if its manager knows."""
-    found = Executor.objects.filter(token=token).values_list("address", flat=True).first()
-    return found or None
+def offer_for_executor(text: str, token: str, seen_from: str) -> tuple[str, str]:
+    """A validator's offer as its executor gets it, and where clients of its job find it.
 
-
-def offer_for_executor(text: str, address: str) -> str:
-    """A validator's offer as its executor gets it: the same, with the executor's address."""
+    Of a streaming job, the executor learns that address; it is what the executor's manager says or
+    else follows from the one that it connects from.
+    """
     frame = json.loads(text)
     if frame.get("streaming_details") is None:
-        return text
+        return text, seen_from
+    found = Executor.objects.filter(token=token).values_list("address", flat=True).first()
+    address = found or clients_address(
+        seen_from,
+        configured=config.streaming_address,
+        beside_us=config.executor_manager == "docker",
+        announced=announced(),
+    )
     frame["streaming_details"]["executor_ip"] = address
-    return json.dumps(frame, separators=(",", ":"))
+    return json.dumps(frame, separators=(",", ":")), address
 
 
 @transaction.atomic
 def disconnect(token: str, at: datetime) -> None:
     """Notes that an executor's socket is closed. A job that had not ended ends with that."""
-    executor = _locked(token)
-    if executor is None or executor.state not in [*_CONNECTED, ExecutorState.LEAVING]:
+    executor = locked(token)
+    if executor is None or executor.state not in [*CONNECTED, ExecutorState.LEAVING]:
         return
     finished = executor.job is not None and executor.job.ended_at is not None
     executor.state = ExecutorState.LEAVING
@@ -138,6 +172,8 @@ def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -
         "id",
         "executor_class",
         "offered",
+        "index",
+        "unfit_at",
         "lease_expires",
         job=F("lease__job_uuid"),
         state=F("lease__state"),
@@ -148,6 +184,7 @@ def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -
         executor_state=F("active__state"),
         executor_deadline=F("active__deadline"),
         executor_job=F("active__job__job_uuid"),
+        connected_at=F("active__connected_at"),
     )
     known = [
         rules.Slot(
@@ -156,6 +193,8 @@ def review(at: datetime, *, warm_starts: int, held_back: Collection[str] = ()) -
             offered=row["offered"],
             lease=_lease(row) if row["job"] else None,
             executor=_executor(row) if row["token"] else None,
+            index=row["index"],
+            unfit_at=row["unfit_at"],
         )
         for row in rows
     ]
@@ -169,6 +208,7 @@ def _executor(row: Mapping[str, Any]) -> rules.Executor:
         state=ExecutorState(row["executor_state"]),
         deadline=row["executor_deadline"],
         job=str(row["executor_job"]) if row["executor_job"] else None,
+        connected_at=row["connected_at"],
     )
 
 
@@ -231,7 +271,7 @@ def gone(token: str, at: datetime) -> None:
     One whose socket is still open may have said more than has been heard: its conversation then
     has a while to end the job.
     """
-    executor = _locked(token)
+    executor = locked(token)
     if executor is None or executor.state == ExecutorState.GONE:
         return
     if _unheard(executor, at):
@@ -264,9 +304,10 @@ def known() -> list[Known]:
             executor_class=row["executor_class"],
             state=ExecutorState(row["state"]),
             has_job=row["job_id"] is not None,
+            deadline=row["deadline"],
         )
         for row in Executor.objects.filter(state__in=_ACTIVE).values(
-            "token", "handle", "executor_class", "state", "job_id"
+            "token", "handle", "executor_class", "state", "job_id", "deadline"
         )
     ]
 
@@ -290,7 +331,7 @@ def _unheard(executor: Executor, at: datetime) -> bool:
     )
 
 
-def _locked(token: str) -> Executor | None:
+def locked(token: str) -> Executor | None:
     """An executor's row, after its job's and its slot's: everybody locks in this order."""
     keys = Executor.objects.filter(token=token).values_list("job_id", "slot_id").first()
     if keys is None:

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
 from compute_horde_common.jobs.failures import HordeFailure, RejectionReason
 from compute_horde_common.protocol.base import encode
+from compute_horde_common.protocol.live import CANCEL_SECONDS
 from compute_horde_common.protocol.signatures import hex_verified, request_text
 from compute_horde_common.protocol.validator_miner import (
     AcceptedReceipt,
@@ -21,6 +22,7 @@ from compute_horde_common.protocol.validator_miner import (
     FinishedReceipt,
     GenericError,
     HordeFailed,
+    JobFailedReport,
     OfferJob,
     StartJob,
 )
@@ -28,21 +30,26 @@ from compute_horde_common.telemetry import metrics
 from miner.config import config
 from miner.domain import admission
 from miner.domain.admission import SignatureState
-from miner.domain.progress import ENDING, JobState, OutOfOrder, Step, after
-from miner.domain.slots import lease_end, run_deadline, spin_up_deadline, start_deadline
+from miner.domain.progress import ENDING, JobState, OutOfOrder, Step, after, cancelled
+from miner.domain.slots import (
+    ExecutorState,
+    lease_end,
+    run_deadline,
+    spin_up_deadline,
+    start_deadline,
+)
 from miner.models import Executor, Job, JobMessage
-from miner.services import receipts, subnet
+from miner.services import messages, receipts, subnet
 from miner.services.leases import free_slot, lease_slot
-from miner.services.topics import FLEET, executor_topic, job_topic, validator_topic
+from miner.services.topics import FLEET, executor_topic, job_topic
 from miner.wiring import verify
 
 log = structlog.get_logger(__name__)
 
-SOCKET_LEASE = timedelta(seconds=45)
-"""A socket that has not been seen for so long is dead, with the process that held it."""
+CANCEL_LIMIT = timedelta(seconds=CANCEL_SECONDS - 3)
+"""How long an executor may take to report a cancellation: less than our validator gives us."""
 KEEP_MESSAGES = timedelta(hours=1)
 KEEP_JOBS = timedelta(days=2)
-_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,6 @@ class Attached:
     """The job is ours; what is said about it goes to the socket that asked."""
 
     job_uuid: str
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What was said about a job after a position, up to the next one. ``over``: no more comes."""
-
-    texts: tuple[str, ...]
-    position: int
-    over: bool
 
 
 def take(
@@ -159,7 +157,7 @@ def start(start_job: StartJob, text: str, *, validator: str, at: datetime) -> st
     job = _lock(Job.objects.all(), start_job.job_uuid)
     if job is None or job.validator != validator:
         return f"job {start_job.job_uuid} is not known here"
-    if job.start or job.ended_at is not None:
+    if job.start or job.ended_at is not None or job.cancel_requested_at is not None:
         return None
     offer = OfferJob.model_validate_json(job.offer)
     if (fault := admission.start_fault(start_job, offer)) is not None:
@@ -171,8 +169,7 @@ def start(start_job: StartJob, text: str, *, validator: str, at: datetime) -> st
     job.start = text
     job.deadline = run_deadline(offer, at)
     job.save(update_fields=["state", "last_activity", "start", "deadline"])
-    for token in Executor.objects.filter(job=job).values_list("token", flat=True):
-        wake_on_commit(executor_topic(token))
+    _wake_executor(job)
     return None
 
 
@@ -196,9 +193,9 @@ def say(job_uuid: str, message: Step, at: datetime) -> None:
     if job is None:
         raise OutOfOrder(JobState.ENDED, message)
     _move(job, message, at)
-    if job.state == JobState.READY:
+    if job.state == JobState.READY and job.cancel_requested_at is None:
         job.deadline = start_deadline(at)
-    _add_message(job, message, at)
+    messages.add(job, message, at)
     if isinstance(message, ENDING):
         _mark_ended(job, _outcome(message), at)
         free_slot(job, at)
@@ -206,19 +203,52 @@ def say(job_uuid: str, message: Step, at: datetime) -> None:
 
 
 @transaction.atomic
+def cancel(job_uuid: str, *, validator: str, at: datetime) -> str | None:
+    """Ends a job as its author asked; what is wrong with that, or None.
+
+    An executor that can be told is, and has `CANCEL_LIMIT` to report; with any other the job ends
+    now. A second time changes nothing.
+    """
+    job = _locked(job_uuid)
+    if job is None or job.validator != validator:
+        return f"job {job_uuid} is not known here"
+    if job.ended_at is not None or job.cancel_requested_at is not None:
+        return None
+    log.info("job cancelled by its author", job=job_uuid, state=job.state)
+    job.cancel_requested_at = at
+    job.deadline = min(job.deadline, at + CANCEL_LIMIT)
+    job.save(update_fields=["cancel_requested_at", "deadline"])
+    listening = Executor.objects.filter(job=job, state=ExecutorState.ASSIGNED, job_control=True)
+    if listening.exists():
+        _wake_executor(job)
+    else:
+        _abandon(job, _cancelled(job), at)
+    return None
+
+
+@transaction.atomic
 def end(job_uuid: str, failure: HordeFailure, at: datetime) -> bool:
-    """Ends a job that its executor did not end; false if it had ended already."""
+    """Ends a job that its executor did not end; false if it had ended already. One that was to be
+    cancelled is cancelled with that, whatever else went wrong."""
     job = _locked(job_uuid)
     if job is None or job.ended_at is not None:
         return False
-    message = HordeFailed.of(job_uuid, failure)
+    asked = job.cancel_requested_at is not None
+    _abandon(job, _cancelled(job) if asked else HordeFailed.of(job_uuid, failure), at)
+    return True
+
+
+def _abandon(job: Job, message: HordeFailed | JobFailedReport, at: datetime) -> None:
     _move(job, message, at)
-    _add_message(job, message, at)
+    messages.add(job, message, at)
     _mark_ended(job, _outcome(message), at)
     job.abandoned = True
     job.save()
-    log.warning("job ended by miner", job=job_uuid, reason=failure.reason)
-    return True
+    log.warning("job ended by miner", job=str(job.job_uuid), reason=message.reason)
+
+
+def _cancelled(job: Job) -> JobFailedReport:
+    return JobFailedReport.of(str(job.job_uuid), cancelled(JobState(job.state)))
 
 
 def note_accepted(receipt: AcceptedReceipt, *, validator: str, at: datetime) -> None:
@@ -262,45 +292,6 @@ def _receipt_fault(
     return receipts.fault_of_later(receipt, validator, at)
 
 
-def news(job_uuid: str, position: int, socket: str | None, at: datetime) -> News:
-    """What was said about a job after ``position``.
-
-    Args:
-        job_uuid: the job.
-        position: of the last message that was passed on.
-        socket: whose news these are; once the job is another socket's, there are none. None for
-            a socket that merely listens.
-        at: now; the socket lives.
-    """
-    job = Job.objects.filter(job_uuid=job_uuid).values("id", "socket", "closed_at").first()
-    if job is None or job["closed_at"] is not None or socket not in {None, job["socket"]}:
-        return News((), position, over=True)
-    if socket is not None:
-        stale = at - SOCKET_LEASE / 3
-        Job.objects.filter(id=job["id"], socket_seen__lt=stale).update(socket_seen=at)
-    rows = list(
-        JobMessage.objects.filter(job_id=job["id"], position__gt=position)
-        .order_by("position")
-        .values_list("position", "text")[:_BATCH]
-    )
-    reached = rows[-1][0] if rows else position
-    return News(tuple(text for _, text in rows), reached, over=False)
-
-
-def detach(socket: str) -> None:
-    """Notes that a socket is gone."""
-    for job in Job.objects.filter(socket=socket, closed_at=None):
-        if Job.objects.filter(id=job.id, socket=socket).update(socket="", socket_seen=None):
-            wake_on_commit(validator_topic(job.validator))
-
-
-def without_socket(validator: str, at: datetime) -> list[str]:
-    """A validator's jobs that nobody listens to."""
-    jobs = Job.objects.filter(validator=validator, closed_at=None)
-    dead = jobs.exclude(socket_seen__gte=at - SOCKET_LEASE)
-    return [str(found) for found in dead.values_list("job_uuid", flat=True)]
-
-
 def forget_old(at: datetime) -> int:
     """Deletes messages an hour after a job's end, and jobs after two days; how many jobs."""
     JobMessage.objects.filter(job__ended_at__lt=at - KEEP_MESSAGES).delete()
@@ -327,24 +318,15 @@ def _move(job: Job, step: Step, at: datetime) -> None:
     job.last_activity = at
 
 
-def _add_message(job: Job, message: Step, at: datetime) -> None:
-    job.messages_said += 1
-    if job.closed_at is None:
-        JobMessage.objects.create(
-            job=job,
-            position=job.messages_said,
-            kind=type(message).__name__,
-            text=encode(message),
-            said_at=at,
-        )
-    wake_on_commit(job_topic(job.job_uuid))
-
-
 def _mark_ended(job: Job, outcome: str, at: datetime) -> None:
     job.ended_at = at
     job.last_activity = at
     job.outcome = outcome[:300]
     wake_on_commit(FLEET)
+    _wake_executor(job)
+
+
+def _wake_executor(job: Job) -> None:
     for token in Executor.objects.filter(job=job).values_list("token", flat=True):
         wake_on_commit(executor_topic(token))
 

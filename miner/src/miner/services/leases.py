@@ -39,7 +39,7 @@ def free_slot(job: Job, at: datetime) -> None:
 def _free_slot(class_name: str) -> Slot | None:
     waiting = Executor.objects.filter(slot=OuterRef("id"), state=ExecutorState.WAITING)
     free = (
-        Slot.objects.filter(executor_class=class_name, offered=True, lease=None)
+        Slot.objects.filter(executor_class=class_name, offered=True, unfit="", lease=None)
         .annotate(warm=Exists(waiting))
         .order_by("-warm", "id")
     )
