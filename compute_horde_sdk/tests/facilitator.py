@@ -11,6 +11,17 @@ from compute_horde_common.chain.keys import verify
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Entry = str | dict[str, object]
+ENDINGS = ("completed", "rejected", "failed", "horde_failed")
+CANCELLED: Entry = {
+    "status": "failed",
+    "metadata": {
+        "job_failure_details": {
+            "reason": "cancelled",
+            "stage": "execution",
+            "message": "The job was cancelled by its author.",
+        }
+    },
+}
 
 
 class Job:
@@ -21,6 +32,8 @@ class Job:
         self.history: list[Entry] = plan[:1]
         self.later: list[Entry] = plan[1:]
         self.members: dict[str, object] = {}
+        self.written: list[str] = []
+        self.to_write: list[str] = []
 
     def view(self) -> dict[str, object]:
         history = [
@@ -40,6 +53,18 @@ class Job:
             "status_history": history,
         }
         return base | self.members
+
+    def log_page(self, offset: int) -> dict[str, object]:
+        """Two lines at most, and one more is written."""
+        shown = list(enumerate(self.written))[offset : offset + 2]
+        pieces = [
+            {"number": number, "stream": "stdout", "text": text, "created_at": NOW.isoformat()}
+            for number, text in shown
+        ]
+        ended = self.history[-1] in ENDINGS and not self.to_write
+        if self.to_write:
+            self.written.append(self.to_write.pop(0))
+        return {"pieces": pieces, "next_offset": offset + len(pieces), "ended": ended}
 
     def advance(self) -> None:
         if self.later:
@@ -115,17 +140,30 @@ class FakeFacilitator:
             return self._post(path)
         if path == "/jobs/":
             return self._page(request.url.params)
-        job = self.jobs.get(path.removeprefix("/jobs/").removesuffix("/"))
+        job = self.jobs.get(path.split("/")[2])
         if job is None:
             return httpx.Response(404, json={"detail": "Not found."})
+        if path.endswith("/logs/"):
+            return httpx.Response(200, json=job.log_page(int(request.url.params["offset"])))
         job.advance()
         return httpx.Response(200, json=job.view())
 
     def _post(self, path: str) -> httpx.Response:
+        if path.endswith("/cancel/"):
+            return self._cancel(self.jobs.get(path.split("/")[2]))
         if path == "/cheated-job/":
             return httpx.Response(201, text='{"message": "noted"}')
         job = self.add_job(*(self.plans.popleft() if self.plans else []))
         return httpx.Response(201, json=job.view())
+
+    @staticmethod
+    def _cancel(job: Job | None) -> httpx.Response:
+        if job is None:
+            return httpx.Response(404, json={"detail": "Not found."})
+        if job.history[-1] in ENDINGS:
+            return httpx.Response(409, json={"detail": "The job has ended."})
+        job.later = [CANCELLED]
+        return httpx.Response(202, json=job.view())
 
     def _page(self, params: Mapping[str, str]) -> httpx.Response:
         number, size = int(params["page"]), int(params["page_size"])

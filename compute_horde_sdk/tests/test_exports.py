@@ -25,10 +25,16 @@ PUBLISHED = {
     "InputVolume",
     "OutputVolume",
 }
-OURS = {"ComputeHordeAPIError", "ComputeHordeValidationError"}
+OURS = {
+    "ComputeHordeAPIError",
+    "ComputeHordeCancelError",
+    "ComputeHordeLogPage",
+    "ComputeHordeLogPiece",
+    "ComputeHordeValidationError",
+}
 
 
-def test_v1_has_the_published_names_and_two_of_ours() -> None:
+def test_v1_has_the_published_names_and_a_few_of_ours() -> None:
     assert {name for name in vars(v1) if not name.startswith("_")} == PUBLISHED | OURS
 
 
@@ -83,6 +89,7 @@ def test_members_of_a_spec_have_the_published_names_and_order() -> None:
 
 def test_errors_are_one_tree() -> None:
     assert issubclass(v1.ComputeHordeNotFoundError, v1.ComputeHordeAPIError)
+    assert issubclass(v1.ComputeHordeCancelError, v1.ComputeHordeAPIError)
     assert issubclass(v1.ComputeHordeAPIError, v1.ComputeHordeError)
     assert v1.ComputeHordeJobTimeoutError.__mro__[1:3] == (v1.ComputeHordeError, TimeoutError)
     assert v1.ComputeHordeValidationError.__mro__[1:3] == (v1.ComputeHordeError, ValueError)

@@ -73,6 +73,7 @@ async def test_what_the_network_got_wrong_is_tried_again(
         ended("failed", "timeout"),
         ended("failed", "upload_failed"),
         ended("failed", "download_failed"),
+        ended("failed", "cancelled"),
         ["sent", "failed"],
         ended("rejected", "invalid_signature"),
     ],

@@ -6,7 +6,13 @@ import zipfile
 
 import pytest
 
-from compute_horde_sdk.v1 import HTTPOutputVolume, HuggingfaceInputVolume, InlineInputVolume
+from compute_horde_sdk.v1 import (
+    ComputeHordeValidationError,
+    HTTPInputVolume,
+    HTTPOutputVolume,
+    HuggingfaceInputVolume,
+    InlineInputVolume,
+)
 
 
 def _unpacked(contents: str) -> dict[str, bytes]:
@@ -52,6 +58,29 @@ def test_members_that_are_unknown_are_ignored() -> None:
     volume = HuggingfaceInputVolume(repo_id="a/b", token="x")
 
     assert volume == HuggingfaceInputVolume(repo_id="a/b")
+
+
+@pytest.mark.parametrize("digest", [None, "a" * 64, "0123456789abcdefABCDEF" + "0" * 42])
+def test_the_digest_of_a_file_travels_as_the_fragment_of_its_url(digest: str | None) -> None:
+    volume = HTTPInputVolume(url="https://f.test/x?sig=1", sha256=digest)
+
+    sent = volume.to_compute_horde_volume("/volume/x")
+
+    fragment = f"#sha256={digest.lower()}" if digest else ""
+    assert sent.url == f"https://f.test/x?sig=1{fragment}"
+
+
+@pytest.mark.parametrize("digest", ["", "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n"])
+def test_a_digest_that_is_none_is_refused(digest: str) -> None:
+    with pytest.raises(ComputeHordeValidationError, match=r"HTTPInputVolume\.sha256"):
+        HTTPInputVolume(url="https://f.test/x", sha256=digest)
+
+
+def test_a_url_with_a_fragment_takes_no_digest() -> None:
+    volume = HTTPInputVolume(url="https://f.test/x#part", sha256="a" * 64)
+
+    with pytest.raises(ComputeHordeValidationError, match="no fragment"):
+        volume.to_compute_horde_volume("/volume/x")
 
 
 def test_an_upload_is_made_from_the_path_below_output() -> None:

@@ -23,6 +23,7 @@ from validator.domain.assignments import JobCase
 from validator.links.dialling import FACILITATOR_CODEC, FacilitatorLink
 from validator.links.dispatch import Dispatcher
 from validator.links.facilitator import Post, stay_connected
+from validator.links.newsroom import Newsroom
 from validator.models import StatusChange as ValidatorsStatusChange
 from validator.services import jobs as validators_jobs
 from validator.services import subnet
@@ -122,7 +123,8 @@ class Facilitation:
         dispatcher = QuickDispatcher(group, self.clock)
         self.dispatched = dispatcher.started
         office = office_of(self._validator, self.clock)
-        return Post(office, dispatcher, allow_static=self._validator_allows)
+        newsroom = Newsroom(self.clock)
+        return Post(office, dispatcher, newsroom, allow_static=self._validator_allows)
 
     async def let_in(self) -> None:
         """Returns once the facilitator counts the validator as connected."""

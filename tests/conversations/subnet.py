@@ -35,6 +35,7 @@ from validator.domain.phases import Phase
 from validator.links.desk import StoredDesk
 from validator.links.dialling import MINER_CODEC, MinerDialler, complaint, concerns
 from validator.links.miner import MinerLink, run_job
+from validator.links.newsroom import Newsroom
 from validator.models import Attempt, Job, StatusChange
 from validator.services import attempts, jobs, subnet
 
@@ -112,9 +113,8 @@ class Subnet:
 
     async def run(self, job: Assignment) -> None:
         """The validator's part of the conversation; errors as of `run_job`."""
-        await as_side(
-            Side.VALIDATOR, run_job(job, self._dialler(job), StoredDesk(job, self.office))
-        )
+        desk = StoredDesk(job, self.office, Newsroom(self.clock), asyncio.Event())
+        await as_side(Side.VALIDATOR, run_job(job, self._dialler(job), desk))
 
     async def run_until_accepted(self, job: Assignment) -> None:
         """The validator's process ends once the miner has taken the job."""

@@ -38,6 +38,18 @@ def test_a_job_shows_its_history(admin_client: Client, job: JobCase) -> None:
     assert "busybox:1" in page
 
 
+def test_a_job_shows_when_its_author_cancelled_it(
+    admin_client: Client, job: JobCase, at: datetime
+) -> None:
+    jobs.request_cancel(job.uuid, at)
+    page = admin_client.get(f"/admin/validator/job/{job.uuid}/change/").content.decode()
+    listed = admin_client.get("/admin/validator/job/?cancel_requested_at__isempty=0")
+
+    assert "Cancel requested at" in page
+    assert at.strftime("%B") in page or at.strftime("%b") in page
+    assert job.uuid in listed.content.decode()
+
+
 @pytest.mark.parametrize(
     "model", ["job", "mineronchain", "minermanifest", "snapshot", "allowedsigner"]
 )

@@ -39,7 +39,13 @@ class Attempts(TabularInline):
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
     list_display = ("uuid", "status", "executor_class", "signatory", "received_at", "ended_at")
-    list_filter = ("status", "executor_class", "on_trusted_miner", "cheated")
+    list_filter = (
+        "status",
+        "executor_class",
+        "on_trusted_miner",
+        ("cancel_requested_at", admin.EmptyFieldListFilter),
+        "cheated",
+    )
     search_fields = ("uuid", "signatory", "attempts__miner_hotkey")
     date_hierarchy = "received_at"
     exclude = ("request", "signature_identity")

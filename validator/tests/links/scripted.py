@@ -3,20 +3,22 @@ speaks for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import pytest
 from typing_extensions import override
 
 from compute_horde_common.clock import Clock, SystemClock
-from compute_horde_common.jobs.failures import Failure
+from compute_horde_common.jobs.failures import Failure, JobFailed
 from compute_horde_common.jobs.lifecycle import JobStatus
 from compute_horde_common.links.link import Link
 from compute_horde_common.links.memory import pipe_pair
 from compute_horde_common.links.websocket import DialFailed
 from compute_horde_common.protocol.base import Codec
 from compute_horde_common.protocol.facilitator_validator import StatusMetadata
+from compute_horde_common.protocol.live import JobLog, JobProgress
 from compute_horde_common.protocol.validator_miner import (
     AcceptedReceipt,
     AcceptJob,
@@ -36,7 +38,7 @@ from compute_horde_common.protocol.validator_miner import (
 from validator.domain.assignments import WORTHLESS, Assignment
 from validator.domain.phases import Phase, Progress
 from validator.links.dialling import MINER_CODEC, complaint, concerns
-from validator.links.miner import JobDesk, MinerLink
+from validator.links.miner import JobDesk, MinerLink, run_job
 from validator.links.office import Office
 from validator.services import attempts, receipts
 
@@ -92,11 +94,16 @@ class ScriptedMiner:
         return await self.link.expect(FinishedReceipt, within=PATIENCE)
 
 
+Redial = Callable[[], Awaitable[ScriptedMiner]]
+
+
 class MemoryDial:
-    """Opens links to scripted miners. ``broken`` refuses all further ones."""
+    """Opens links to scripted miners. ``broken`` refuses all further ones; ``subprotocol`` is
+    what they choose."""
 
     def __init__(self, clock: Clock) -> None:
         self.broken = False
+        self.subprotocol: str | None = None
         self.tries = 0
         self._clock = clock
         self._sockets: asyncio.Queue[ScriptedMiner] = asyncio.Queue()
@@ -123,9 +130,15 @@ class MemoryDial:
                 clock=self._clock,
                 complain=complaint,
                 relevant=lambda message: concerns(message, job_uuid),
+                subprotocol=self.subprotocol,
             )
         finally:
             await ours.close()
+
+    @property
+    def unanswered(self) -> int:
+        """How many sockets were opened that no test has asked for."""
+        return self._sockets.qsize()
 
     async def socket(self) -> ScriptedMiner:
         """The miner's end of the next socket that is opened."""
@@ -145,12 +158,20 @@ class ListDesk(JobDesk):
     abandoned: list[Failure] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
+    news: list[JobLog | JobProgress] = field(default_factory=list)
+    wish: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     farewells: int = 0
 
     @property
     @override
     def clock(self) -> Clock:
         return self.office.clock
+
+    @property
+    @override
+    def cancelled(self) -> asyncio.Event:
+        return self.wish
 
     @override
     def authenticate(self) -> Authenticate:
@@ -169,12 +190,24 @@ class ListDesk(JobDesk):
         self.manifests.append(manifest)
 
     @override
+    def relay(self, news: JobLog | JobProgress) -> None:
+        self.news.append(news)
+
+    @override
     async def record(
         self, status: JobStatus, progress: Progress, metadata: StatusMetadata | None = None
     ) -> None:
         self.statuses.append(status)
         self.metadata.append(metadata)
         self.progress.append(progress)
+        self.changed.set()
+
+    async def waits_for(self, phase: Phase) -> None:
+        """Returns once the job waits for what ends a phase."""
+        async with asyncio.timeout(PATIENCE):
+            while phase not in {Phase.RESERVATION, *(each.phase for each in self.progress)}:
+                self.changed.clear()
+                await self.changed.wait()
 
     @override
     async def complete(self, result: StatusMetadata) -> FinishedReceipt:
@@ -194,3 +227,29 @@ class ListDesk(JobDesk):
     @override
     async def abandon(self, failure: Failure) -> None:
         self.abandoned.append(failure)
+
+
+@asynccontextmanager
+async def running(
+    job: Assignment, dial: MemoryDial, desk: ListDesk
+) -> AsyncIterator["asyncio.Task[None]"]:
+    """Our end of a job's conversation, for as long as the block lasts."""
+    task = asyncio.create_task(run_job(job, dial, desk))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, JobFailed):
+            await task
+
+
+async def ending(task: "asyncio.Task[None]") -> Failure:
+    """How a job failed on its miner."""
+    with pytest.raises(JobFailed) as caught:
+        await asyncio.wait_for(task, PATIENCE)
+    return caught.value.failure
+
+
+async def outcome(task: "asyncio.Task[None]") -> str:
+    """Why, in a word."""
+    return str((await ending(task)).reason)

@@ -8,6 +8,7 @@ from websockets.typing import Subprotocol
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.clock import SystemClock
 from compute_horde_common.protocol.facilitator_validator import CHALLENGE_FEATURE
+from compute_horde_common.protocol.live import JOB_CONTROL
 from compute_horde_common.protocol.validator_miner import Authenticate
 from validator.domain.routing import Miner
 from validator.links.dialling import MinerDialler, facilitator_link
@@ -43,6 +44,7 @@ async def test_a_miner_is_asked_at_its_interface_for_validators(
     async def miner(socket: ServerConnection) -> None:
         assert socket.request is not None
         heard.append(socket.request.path)
+        assert socket.subprotocol is None
         hello = Authenticate.model_validate_json(await socket.recv())
         heard.append(hello.miner_hotkey)
         await socket.send(
@@ -50,7 +52,7 @@ async def test_a_miner_is_asked_at_its_interface_for_validators(
         )
         await socket.wait_closed()
 
-    async with listening(miner) as port:
+    async with listening(miner, [JOB_CONTROL]) as port:
         assert await ask_at(port) == {"always_on.test": 3}
     assert heard == [f"/v0.1/validator_interface/{alice.ss58}", "hot"]
 
@@ -72,16 +74,39 @@ async def test_a_miner_that_is_not_there_did_not_answer(
 
 
 @pytest.mark.parametrize(
-    ("known", "challenges"), [((), False), (("other",), False), ((CHALLENGE_FEATURE,), True)]
+    ("known", "challenges", "chosen"),
+    [
+        ((), False, None),
+        (("other",), False, None),
+        ((CHALLENGE_FEATURE,), True, CHALLENGE_FEATURE),
+        ((CHALLENGE_FEATURE, JOB_CONTROL), True, JOB_CONTROL),
+    ],
 )
-async def test_the_handshake_says_whether_the_facilitator_challenges(
-    known: tuple[str, ...], challenges: bool
+async def test_the_handshake_says_whether_the_facilitator_challenges_and_controls_jobs(
+    known: tuple[str, ...], challenges: bool, chosen: str | None
 ) -> None:
     async def wait(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
     async with (
         listening(wait, known) as port,
-        facilitator_link(f"ws://127.0.0.1:{port}/ws/v0/", {}, SystemClock()) as (_, found),
+        facilitator_link(f"ws://127.0.0.1:{port}/ws/v0/", {}, SystemClock()) as (link, found),
     ):
-        assert found is challenges
+        assert (found, link.subprotocol) == (challenges, chosen)
+
+
+@pytest.mark.parametrize(
+    ("known", "chosen"), [((), None), (("other",), None), ((JOB_CONTROL,), JOB_CONTROL)]
+)
+async def test_the_handshake_says_whether_a_miner_controls_jobs(
+    alice: Hotkey, known: tuple[str, ...], chosen: str | None
+) -> None:
+    async def wait(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    dialler = MinerDialler(alice.ss58, SystemClock())
+    async with (
+        listening(wait, known) as port,
+        dialler.job_link("127.0.0.1", port, "job", 5) as link,
+    ):
+        assert link.subprotocol == chosen

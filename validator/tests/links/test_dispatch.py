@@ -1,14 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from datetime import datetime
 
 import pytest
-from typing_extensions import override
 
-from compute_horde_common.chain.interface import Address, Metagraph, Neuron
-from compute_horde_common.clock import SystemClock
-from compute_horde_common.contrib.django import outbox
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.jobs.failures import (
     HordeFailure,
@@ -16,109 +9,34 @@ from compute_horde_common.jobs.failures import (
     JobFailure,
     Rejection,
 )
-from compute_horde_common.jobs.lifecycle import PROGRESS, JobStatus
-from compute_horde_common.links.websocket import DialFailed
-from compute_horde_common.protocol.facilitator_validator import StatusMetadata, StatusUpdate
+from compute_horde_common.jobs.lifecycle import JobStatus
+from compute_horde_common.protocol.facilitator_validator import StatusMetadata
 from compute_horde_common.protocol.validator_miner import (
     DeclineJob,
     HordeFailed,
     JobFailedReport,
     StartJob,
 )
+from tests.links.dispatching import (
+    EVERY_STATUS,
+    DispatcherIn,
+    NeverWaits,
+    Serve,
+    Subnet,
+    Take,
+    begin_and_stop,
+    complete,
+    said,
+    statuses,
+    until_one_waits,
+)
 from tests.links.scripted import MemoryDial, ScriptedMiner
-from tests.samples import MakeRequest
-from validator.domain.assignments import JobCase, Terms
 from validator.domain.phases import Phase
-from validator.links.dispatch import MOST_TRIES, Dispatcher
-from validator.links.miner import MinerLink
-from validator.links.office import Office
+from validator.links.dispatch import MOST_TRIES
 from validator.models import Attempt
-from validator.services import jobs, subnet
+from validator.services import jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DispatcherIn = Callable[[asyncio.TaskGroup], Dispatcher]
-Serve = Callable[..., Awaitable[None]]
-Take = Callable[[], Awaitable[JobCase]]
-EVERY_STATUS = [JobStatus.RECEIVED, *PROGRESS[2:], JobStatus.COMPLETED]
-
-
-class NeverWaits(SystemClock):
-    """Pauses take no time; limits do."""
-
-    @override
-    async def sleep_until(self, when: datetime) -> None:
-        await asyncio.sleep(0)
-
-
-class Subnet:
-    """Miners that are reached by host. ``down`` ones refuse, ``cursed`` ones break the driver."""
-
-    def __init__(self, dial: MemoryDial) -> None:
-        self.dial = dial
-        self.down: set[str] = set()
-        self.cursed: set[str] = set()
-
-    @asynccontextmanager
-    async def __call__(
-        self, host: str, _port: int, job_uuid: str, within: float
-    ) -> AsyncIterator[MinerLink]:
-        if host in self.cursed:
-            raise RuntimeError("nobody thought of this")
-        if host in self.down:
-            raise DialFailed(host, "refused")
-        async with self.dial.to(job_uuid, within) as link:
-            yield link
-
-
-@pytest.fixture
-def office(office: Office) -> Office:
-    return Office(office.signer, office.public_key, office.verify, NeverWaits())
-
-
-@pytest.fixture
-def net(dial: MemoryDial) -> Subnet:
-    return Subnet(dial)
-
-
-@pytest.fixture
-def dispatcher_in(office: Office, terms: Terms, net: Subnet) -> DispatcherIn:
-    return lambda group: Dispatcher(group, office=office, terms=terms, dial=net)
-
-
-@pytest.fixture
-def serve(office: Office) -> Serve:
-    """Puts miners with one executor each on the chain."""
-
-    def on_chain(*hosts: str, offering: int = 1) -> None:
-        now = office.clock.now()
-        neurons = tuple(
-            Neuron(uid, f"hot-{host}", "cold", 0.0, Address(host, 80), False, 0)
-            for uid, host in enumerate(hosts)
-        )
-        subnet.store_metagraph(Metagraph(12, 1, "0x", neurons), now)
-        for host in hosts:
-            subnet.store_manifest(f"hot-{host}", {"always_on.test": offering}, now)
-
-    return in_database(on_chain)
-
-
-@pytest.fixture
-def take(make_request: MakeRequest, office: Office) -> Take:
-    """Takes the next job of a user of ours; it streams, so it goes through every phase."""
-    numbers = iter(range(100))
-
-    async def next_job() -> JobCase:
-        request = make_request(
-            office.signer, timestamp_ns=next(numbers), streaming_details={"public_key": "pem"}
-        )
-        take = in_database(jobs.take)
-        case = await take(
-            request, own=office.signer.ss58, verify=office.verify, at=office.clock.now()
-        )
-        assert case is not None
-        return case
-
-    return next_job
 
 
 async def rejection(job_uuid: str) -> Rejection:
@@ -135,21 +53,6 @@ async def horde_failure(job_uuid: str) -> HordeFailure:
     assert last.metadata is not None
     assert last.metadata.horde_failure_details is not None
     return last.metadata.horde_failure_details
-
-
-async def said(job_uuid: str) -> list[StatusUpdate]:
-    rows = await in_database(outbox.pending)(jobs.FACILITATOR)
-    updates = [StatusUpdate.model_validate_json(row.body) for row in rows]
-    return [update for update in updates if update.uuid == job_uuid]
-
-
-async def statuses(job_uuid: str) -> list[JobStatus]:
-    return [update.status for update in await said(job_uuid)]
-
-
-async def complete(miner: ScriptedMiner, job_uuid: str) -> None:
-    await miner.say(*Phase, uuid=job_uuid)
-    await miner.farewell()
 
 
 async def decline(miner: ScriptedMiner, job_uuid: str) -> None:
@@ -308,8 +211,9 @@ async def test_a_job_waits_for_an_executor_that_we_keep_busy(
         dispatcher = dispatcher_in(group)
         dispatcher.start(first.uuid, first)
         miner = await dial.socket()
-        await miner.greet()
         dispatcher.start(second.uuid, second)
+        await until_one_waits(dispatcher)
+        await miner.greet()
         await complete(miner, first.uuid)
         freed = await dial.socket()
         await freed.greet()
@@ -333,14 +237,6 @@ async def test_an_error_nobody_thought_of_ends_its_job_only(
         HordeFailureReason.UNHANDLED_EXCEPTION,
         {"exception_type": "RuntimeError"},
     )
-
-
-async def begin_and_stop(group_work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Runs a task group and cancels it, as a stop of the process does."""
-    task = asyncio.create_task(group_work())
-    await asyncio.wait({task}, timeout=5)
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel
@@ -13,11 +14,12 @@ from compute_horde_common.clock import HandWoundClock, SystemClock
 from compute_horde_common.contrib.django import outbox
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.jobs.lifecycle import JobStatus
-from compute_horde_common.links.link import Link, LinkError, LinkTimeout, Pipe
+from compute_horde_common.links.link import NORMAL, Link, LinkError, LinkTimeout, Pipe
 from compute_horde_common.links.memory import pipe_pair
 from compute_horde_common.links.websocket import DialFailed
 from compute_horde_common.protocol.base import Codec
 from compute_horde_common.protocol.facilitator_validator import (
+    CHALLENGE_FEATURE,
     AuthChallenge,
     ChallengeAuthentication,
     Heartbeat,
@@ -27,14 +29,23 @@ from compute_horde_common.protocol.facilitator_validator import (
     ValidatorToFacilitator,
     challenge_text,
 )
+from compute_horde_common.protocol.live import (
+    JOB_CONTROL,
+    MAX_PIECES,
+    CancelJob,
+    JobLog,
+    JobProgress,
+    LogPiece,
+)
 from compute_horde_common.protocol.signatures import hex_verified
 from tests.links.scripted import MemoryDial
 from tests.samples import MakeRequest
 from validator.domain.assignments import JobCase, Terms
-from validator.domain.phases import Phase
+from validator.domain.phases import Phase, cancelled
 from validator.links.dialling import FACILITATOR_CODEC, FacilitatorLink
 from validator.links.dispatch import Dispatcher
 from validator.links.facilitator import NotLetIn, Post, stay_connected
+from validator.links.newsroom import Newsroom
 from validator.links.office import Office
 from validator.models import Job
 from validator.services import jobs, subnet
@@ -42,6 +53,7 @@ from validator.services import jobs, subnet
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE = 5.0
 Owe = Callable[..., Awaitable[None]]
+JOB = UUID(int=7)
 NONCE = "n" * 32
 
 
@@ -76,10 +88,15 @@ class Recorder(Dispatcher):
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.cancelled: list[str] = []
 
     @override
     def start(self, job_uuid: str, case: JobCase | None = None) -> None:
         self.started.append(job_uuid)
+
+    @override
+    def cancel(self, job_uuid: str) -> None:
+        self.cancelled.append(job_uuid)
 
 
 @pytest.fixture
@@ -89,10 +106,16 @@ def dispatcher() -> Recorder:
 
 @asynccontextmanager
 async def connected(
-    post: Post, *, challenges: bool = False
+    post: Post,
+    *,
+    challenges: bool = False,
+    subprotocol: str | None = None,
+    pipes: tuple[Pipe, Pipe] | None = None,
 ) -> AsyncIterator[tuple[Facilitator, "asyncio.Task[None]"]]:
-    ours, theirs = pipe_pair()
-    link: FacilitatorLink = Link(ours, FACILITATOR_CODEC, clock=post.office.clock)
+    ours, theirs = pipes or pipe_pair()
+    link: FacilitatorLink = Link(
+        ours, FACILITATOR_CODEC, clock=post.office.clock, subprotocol=subprotocol
+    )
     task = asyncio.create_task(post.converse(link, challenges=challenges))
     try:
         yield Facilitator(theirs), task
@@ -103,8 +126,13 @@ async def connected(
 
 
 @pytest.fixture
-def post(real_office: Office, dispatcher: Recorder) -> Post:
-    return Post(real_office, dispatcher, allow_static=True)
+def newsroom(real_office: Office) -> Newsroom:
+    return Newsroom(real_office.clock)
+
+
+@pytest.fixture
+def post(real_office: Office, dispatcher: Recorder, newsroom: Newsroom) -> Post:
+    return Post(real_office, dispatcher, newsroom, allow_static=True)
 
 
 @pytest.fixture
@@ -144,9 +172,9 @@ async def test_without_a_challenge_the_old_form_is_used(
 
 
 async def test_the_old_form_is_not_used_where_the_operator_forbids_it(
-    real_office: Office, dispatcher: Recorder
+    real_office: Office, dispatcher: Recorder, newsroom: Newsroom
 ) -> None:
-    strict = Post(real_office, dispatcher, allow_static=False)
+    strict = Post(real_office, dispatcher, newsroom, allow_static=False)
     async with connected(strict) as (_, task):
         with pytest.raises(NotLetIn, match="ALLOW_STATIC"):
             await asyncio.wait_for(task, PATIENCE)
@@ -159,8 +187,10 @@ async def test_a_refusal_is_told(post: Post) -> None:
             await asyncio.wait_for(task, PATIENCE)
 
 
-async def test_it_beats_at_once_and_every_minute(office: Office, dispatcher: Recorder) -> None:
-    post = Post(office, dispatcher, allow_static=True)
+async def test_it_beats_at_once_and_every_minute(
+    office: Office, dispatcher: Recorder, newsroom: Newsroom
+) -> None:
+    post = Post(office, dispatcher, newsroom, allow_static=True)
     clock = office.clock
     assert isinstance(clock, HandWoundClock)
     async with connected(post) as (facilitator, _):
@@ -223,6 +253,184 @@ async def test_rubbish_is_dropped_and_the_link_lives_on(
         await facilitator.link.send(request)
 
         assert await facilitator.hear() == (request.uuid, JobStatus.RECEIVED)
+
+
+async def test_a_cancellation_is_noted_and_obeyed(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    request, last = make_request(alice), make_request(alice, timestamp_ns=2)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(request)
+        await facilitator.link.send(CancelJob(job_uuid=request.uuid))
+        await facilitator.link.send(last)
+        await facilitator.hear()
+        await facilitator.confirm()
+        await facilitator.hear()
+
+    found = await in_database(Job.objects.get)(uuid=request.uuid)
+    assert found.cancel_requested_at is not None
+    assert dispatcher.cancelled == [request.uuid]
+
+
+async def test_the_cancellation_of_a_job_that_does_not_run_is_passed_by(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    ended, last = make_request(alice), make_request(alice, timestamp_ns=2)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(ended)
+        await facilitator.hear()
+        await in_database(jobs.settle)(ended.uuid, cancelled(None), post.office.clock.now())
+        await facilitator.link.send(CancelJob(job_uuid=ended.uuid))
+        await facilitator.link.send(CancelJob(job_uuid=str(uuid4())))
+        await facilitator.link.send(last)
+        await facilitator.confirm()
+
+        assert await facilitator.hear() == (ended.uuid, JobStatus.FAILED)
+        await facilitator.confirm()
+        assert await facilitator.hear() == (last.uuid, JobStatus.RECEIVED)
+    assert dispatcher.cancelled == []
+
+
+def log_of(job_uuid: str, *numbers: int) -> JobLog:
+    pieces = [LogPiece(number=number, stream="stdout", text=f"{number}\n") for number in numbers]
+    return JobLog(job_uuid=job_uuid, pieces=pieces)
+
+
+async def test_what_a_job_writes_is_said_where_the_facilitator_wants_it(
+    post: Post, newsroom: Newsroom
+) -> None:
+    progress = JobProgress(job_uuid=str(JOB), percent=50, text="half")
+    async with connected(post, subprotocol=JOB_CONTROL) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.expect(Heartbeat, within=PATIENCE)
+        newsroom.hear(log_of(str(JOB), 0))
+        newsroom.hear(progress)
+
+        assert await facilitator.link.receive(within=PATIENCE) == log_of(str(JOB), 0)
+        assert await facilitator.link.receive(within=PATIENCE) == progress
+
+
+async def test_what_a_job_writes_is_said_again_on_the_next_link(
+    post: Post, newsroom: Newsroom
+) -> None:
+    for numbers in ([0], [0, 1]):
+        async with connected(post, subprotocol=JOB_CONTROL) as (facilitator, _):
+            await facilitator.let_in()
+            newsroom.hear(log_of(str(JOB), *numbers[-1:]))
+            heard = await facilitator.link.expect(JobLog, within=PATIENCE)
+        assert heard == log_of(str(JOB), *numbers)
+
+
+async def test_a_facilitator_that_does_not_want_it_hears_nothing_of_what_jobs_write(
+    post: Post, newsroom: Newsroom
+) -> None:
+    newsroom.hear(log_of(str(JOB), 0))
+    async with connected(post, subprotocol=CHALLENGE_FEATURE) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.expect(Heartbeat, within=PATIENCE)
+        newsroom.hear(log_of(str(JOB), 0))
+
+        with pytest.raises(LinkTimeout):
+            await facilitator.link.receive(within=0.05)
+
+
+@pytest.fixture
+def frames(newsroom: Newsroom) -> int:
+    """How many frames are to be said of what a job wrote."""
+    number = 200
+    for start in range(0, number * MAX_PIECES, MAX_PIECES):
+        newsroom.hear(log_of(str(JOB), *range(start, start + MAX_PIECES)))
+    return number
+
+
+class NarrowPipe(Pipe):
+    """Takes a frame only once the one before it was read; counts those who wait with theirs."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._room = asyncio.Semaphore(1)
+        self.waiting = 0
+
+    def read(self) -> None:
+        self._room.release()
+
+    @override
+    async def send_text(self, text: str) -> None:
+        self.waiting += 1
+        await self._room.acquire()
+        self.waiting -= 1
+        await self._pipe.send_text(text)
+
+    @override
+    async def receive_text(self) -> str:
+        return await self._pipe.receive_text()
+
+    @override
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        await self._pipe.close(code, reason)
+
+
+async def the_first_frames(post: Post, number: int) -> list[object]:
+    """What is heard once everybody who has something to say waits to say it."""
+    ours, theirs = pipe_pair()
+    narrow = NarrowPipe(ours)
+    async with connected(post, subprotocol=JOB_CONTROL, pipes=(narrow, theirs)) as (there, _):
+        await there.let_in()
+        narrow.read()
+        async with asyncio.timeout(PATIENCE):
+            while narrow.waiting < 2:  # noqa: ASYNC110 - an attribute
+                await asyncio.sleep(0)
+        heard: list[object] = []
+        for _ in range(number):
+            heard.append(await there.link.receive(within=PATIENCE))
+            narrow.read()
+    return heard
+
+
+async def test_a_status_waits_for_one_frame_of_other_jobs_at_most(
+    post: Post, frames: int, owe: Owe
+) -> None:
+    await owe("other", JobStatus.COMPLETED)
+
+    heard = await the_first_frames(post, 4)
+
+    assert [type(message) for message in heard] == [Heartbeat, JobLog, StatusUpdate, JobLog]
+
+
+async def test_the_end_of_a_job_is_said_after_all_that_it_wrote(
+    post: Post, frames: int, owe: Owe
+) -> None:
+    await owe(str(JOB), JobStatus.COMPLETED)
+
+    heard = await the_first_frames(post, frames + 2)
+
+    kinds = [type(message) for message in heard]
+    assert kinds == [Heartbeat, *([JobLog] * frames), StatusUpdate]
+    numbers = [one.number for log in heard if isinstance(log, JobLog) for one in log.pieces]
+    assert numbers == list(range(frames * MAX_PIECES))
+
+
+async def test_others_have_their_turn_between_two_frames(post: Post, frames: int) -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with connected(post, subprotocol=JOB_CONTROL) as (facilitator, _):
+        await facilitator.let_in()
+        others = asyncio.create_task(take_turns())
+        await facilitator.link.expect(JobLog, within=PATIENCE)
+        before = turns
+        for _ in range(frames - 1):
+            await facilitator.link.expect(JobLog, within=PATIENCE)
+        others.cancel()
+
+    assert turns - before >= frames - 10
 
 
 async def test_statuses_are_said_one_at_a_time(post: Post, owe: Owe) -> None:
@@ -300,7 +508,12 @@ async def test_a_status_is_said_as_soon_as_there_is_one(post: Post, owe: Owe) ->
 
 
 async def test_a_job_goes_on_while_the_link_is_broken(
-    real_office: Office, terms: Terms, dial: MemoryDial, make_request: MakeRequest, alice: Hotkey
+    real_office: Office,
+    newsroom: Newsroom,
+    terms: Terms,
+    dial: MemoryDial,
+    make_request: MakeRequest,
+    alice: Hotkey,
 ) -> None:
     request = make_request(alice, streaming_details={"public_key": "pem"})
     await in_database(serve_one)(real_office.clock.now())
@@ -311,8 +524,10 @@ async def test_a_job_goes_on_while_the_link_is_broken(
             office=real_office,
             terms=terms,
             dial=lambda _host, _port, uuid, within: dial.to(uuid, within),
+            newsroom=newsroom,
         )
-        async with connected(Post(real_office, real, allow_static=True)) as (facilitator, _):
+        post = Post(real_office, real, newsroom, allow_static=True)
+        async with connected(post) as (facilitator, _):
             await facilitator.let_in()
             await facilitator.link.send(request)
             miner = await dial.socket()
@@ -332,9 +547,9 @@ def serve_one(at: datetime) -> None:
 
 
 async def test_the_facilitator_is_dialled_until_it_answers(
-    office: Office, dispatcher: Recorder, hand_wound_clock: HandWoundClock
+    office: Office, dispatcher: Recorder, newsroom: Newsroom, hand_wound_clock: HandWoundClock
 ) -> None:
-    post = Post(office, dispatcher, allow_static=True)
+    post = Post(office, dispatcher, newsroom, allow_static=True)
     refusals = iter(range(50))
     arrived = asyncio.Event()
 

@@ -1,7 +1,5 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +9,6 @@ from compute_horde_common.chain.keys import Hotkey, verify
 from compute_horde_common.clock import HandWoundClock
 from compute_horde_common.jobs.failures import (
     HordeFailureReason,
-    JobFailed,
     JobFailure,
     JobFailureReason,
     RejectionReason,
@@ -36,33 +33,14 @@ from compute_horde_common.protocol.validator_miner import (
     StartJob,
     UnauthorizedError,
 )
-from tests.links.scripted import ListDesk, MemoryDial, PassTime
+from tests.links.scripted import ListDesk, MemoryDial, PassTime, Redial, outcome, running
 from validator.domain.assignments import Assignment
 from validator.domain.phases import REACHED, TIMED_OUT, Phase, Progress
-from validator.links.miner import CONNECT_TRIES, run_job
+from validator.links.miner import CONNECT_TRIES
 
 UUID_TEXT = "00000000-0000-0000-0000-000000000007"
 PATIENCE = 5.0
 EVERY_STATUS = [*PROGRESS[2:], JobStatus.COMPLETED]
-
-
-@asynccontextmanager
-async def running(
-    job: Assignment, dial: MemoryDial, desk: ListDesk
-) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(run_job(job, dial, desk))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, JobFailed):
-            await task
-
-
-async def outcome(task: "asyncio.Task[None]") -> str:
-    with pytest.raises(JobFailed) as caught:
-        await asyncio.wait_for(task, PATIENCE)
-    return str(caught.value.failure.reason)
 
 
 async def test_a_job_goes_through_every_status(
@@ -256,7 +234,7 @@ async def test_a_broken_socket_does_not_end_a_job(
     job: Assignment,
     dial: MemoryDial,
     desk: ListDesk,
-    hand_wound_clock: HandWoundClock,
+    redial: Redial,
     phase: Phase,
 ) -> None:
     async with running(job, dial, desk) as task:
@@ -264,8 +242,7 @@ async def test_a_broken_socket_does_not_end_a_job(
         offer = await first.greet()
         await first.say_until(phase)
         await first.link.close()
-        await hand_wound_clock.advance(1)
-        second = await dial.socket()
+        second = await redial()
 
         assert await second.greet() == offer
         await second.say(*Phase)
@@ -291,15 +268,14 @@ async def test_a_miner_that_stays_away_runs_into_the_limit_of_its_phase(
 
 
 async def test_the_job_is_sent_again_when_the_socket_broke_after_it(
-    job: Assignment, dial: MemoryDial, desk: ListDesk, hand_wound_clock: HandWoundClock
+    job: Assignment, dial: MemoryDial, desk: ListDesk, redial: Redial
 ) -> None:
     async with running(job, dial, desk):
         first = await dial.socket()
         await first.greet()
         await first.say_until(Phase.VOLUMES)
         await first.link.close()
-        await hand_wound_clock.advance(1)
-        second = await dial.socket()
+        second = await redial()
         await second.greet()
 
         assert await second.link.expect(StartJob, within=PATIENCE)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -172,6 +173,31 @@ def test_a_job_can_be_read_again_as_it_was_taken(
     case = take(request)
 
     assert jobs.case_of(request.uuid) == case
+
+
+def test_the_wish_to_cancel_is_noted_once_and_read_with_the_job(
+    take: Take, make_request: MakeRequest, bob: Hotkey, at: datetime
+) -> None:
+    case = take(make_request(bob))
+    noted = [jobs.request_cancel(case.uuid, at + timedelta(seconds=late)) for late in (1, 2)]
+
+    assert noted == [True, True]
+    assert Job.objects.get().cancel_requested_at == at + timedelta(seconds=1)
+    assert jobs.case_of(case.uuid) == replace(case, cancelled=True)
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(
+    take: Take, make_request: MakeRequest, bob: Hotkey, at: datetime
+) -> None:
+    case = take(make_request(bob))
+    jobs.settle(case.uuid, FAILURE, at)
+
+    assert not jobs.request_cancel(case.uuid, at)
+    assert Job.objects.get().cancel_requested_at is None
+
+
+def test_a_job_that_nobody_knows_cannot_be_cancelled(db: None, at: datetime) -> None:
+    assert not jobs.request_cancel(str(uuid4()), at)
 
 
 @pytest.fixture

@@ -15,13 +15,22 @@ import httpx
 from compute_horde_common.clock import Clock, SystemClock
 from compute_horde_common.protocol import rest, signatures
 from compute_horde_sdk._internal.errors import (
+    SHOWN_BODY_CHARACTERS,
+    ComputeHordeAPIError,
+    ComputeHordeCancelError,
     ComputeHordeJobTimeoutError,
     ComputeHordeValidationError,
 )
 from compute_horde_sdk._internal.hotkey import HotkeySigner, SigningKey, Wallet
 from compute_horde_sdk._internal.http import IDEMPOTENCY_KEY, Facilitator, parsed
 from compute_horde_sdk._internal.job import ComputeHordeJob, call
-from compute_horde_sdk._internal.results import ComputeHordeJobStatus, JobBody, PageBody
+from compute_horde_sdk._internal.results import (
+    ComputeHordeJobStatus,
+    ComputeHordeLogPage,
+    JobBody,
+    LogBody,
+    PageBody,
+)
 from compute_horde_sdk._internal.spec import ComputeHordeJobSpec, compact_json, create_request
 from compute_horde_sdk._internal.time_limit import TimeLimit
 
@@ -193,6 +202,41 @@ class ComputeHordeClient:
         name = _job_name("job_uuid", job_uuid)
         return self._job(parsed(JobBody, await self._facilitator.get(f"/jobs/{name}/")))
 
+    async def cancel_job(self, job_uuid: str) -> ComputeHordeJob:
+        """Asks for the end of one of this hotkey's jobs; returns it as it is now.
+
+        It ends a moment later, as `ComputeHordeJob.cancel` tells.
+
+        Raises:
+            ComputeHordeCancelError: it cannot be cancelled.
+            ComputeHordeNotFoundError: this hotkey has no such job.
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        name = _job_name("job_uuid", job_uuid)
+        headers = {IDEMPOTENCY_KEY: str(uuid.uuid4())}
+        try:
+            response = await self._facilitator.post(f"/jobs/{name}/cancel/", b"{}", headers)
+        except ComputeHordeAPIError as error:
+            if error.status_code != httpx.codes.CONFLICT:
+                raise
+            raise ComputeHordeCancelError(
+                f"job {name} cannot be cancelled: {_detail(error.body)}",
+                status_code=error.status_code,
+                body=error.body,
+            ) from error
+        return self._job(parsed(JobBody, response))
+
+    async def get_log_page(self, job_uuid: str, offset: int = 0) -> ComputeHordeLogPage:
+        """Some of what one of this hotkey's jobs wrote, from the piece with a number on.
+
+        Raises:
+            ComputeHordeNotFoundError: this hotkey has no such job.
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        path = f"/jobs/{_job_name('job_uuid', job_uuid)}/logs/"
+        answer = await self._facilitator.get(path, {"offset": str(offset)})
+        return parsed(LogBody, answer).value()
+
     async def get_jobs(self, page: int = 1, page_size: int = PAGE_SIZE) -> list[ComputeHordeJob]:
         """One page of this hotkey's jobs, each in full.
 
@@ -315,6 +359,14 @@ def _job_name(field: str, job_uuid: object) -> str:
             field, f"{name[:100]!r} is no job's uuid; give the uuid of a ComputeHordeJob"
         )
     return name
+
+
+def _detail(body: str) -> str:
+    try:
+        detail = json.loads(body)["detail"]
+    except (ValueError, TypeError, LookupError):
+        detail = body
+    return str(detail)[:SHOWN_BODY_CHARACTERS]
 
 
 def _may_succeed_again(job: ComputeHordeJob) -> bool:

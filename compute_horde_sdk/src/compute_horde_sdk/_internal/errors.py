@@ -2,6 +2,7 @@
 
     ComputeHordeError
     ├── ComputeHordeAPIError          the facilitator refused; has its status code and body
+    │   ├── ComputeHordeCancelError
     │   └── ComputeHordeNotFoundError
     ├── ComputeHordeJobTimeoutError   also a TimeoutError
     └── ComputeHordeValidationError   also a ValueError; nothing was sent
@@ -43,6 +44,10 @@ class ComputeHordeAPIError(ComputeHordeError):
 
 class ComputeHordeNotFoundError(ComputeHordeAPIError):
     """There is no such job, or it belongs to another hotkey."""
+
+
+class ComputeHordeCancelError(ComputeHordeAPIError):
+    """The job cannot be cancelled, for example because it has ended; the text says why."""
 
 
 class ComputeHordeJobTimeoutError(ComputeHordeError, TimeoutError):

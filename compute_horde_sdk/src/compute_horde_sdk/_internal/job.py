@@ -1,16 +1,19 @@
 """A job as its author sees it. Nothing is pushed: a job is asked for until it is there."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from compute_horde_common.clock import Clock
 from compute_horde_sdk._internal.errors import ComputeHordeError, ComputeHordeJobTimeoutError
 from compute_horde_sdk._internal.results import (
+    ComputeHordeJobFailure,
     ComputeHordeJobResult,
     ComputeHordeJobStatus,
     ComputeHordeJobStatusEntry,
+    ComputeHordeLogPage,
+    ComputeHordeLogPiece,
     Failure,
 )
 from compute_horde_sdk._internal.time_limit import TimeLimit
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import rsa
 
+CANCELLED = "cancelled"
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 0.5
 POLL_GROWTH = 1.5
@@ -36,6 +40,14 @@ class Client(Protocol):
 
     async def get_job(self, job_uuid: str) -> "ComputeHordeJob":
         """The job as it is now."""
+        ...
+
+    async def cancel_job(self, job_uuid: str) -> "ComputeHordeJob":
+        """The same, once its end is asked for."""
+        ...
+
+    async def get_log_page(self, job_uuid: str, offset: int) -> ComputeHordeLogPage:
+        """Some of what it wrote."""
         ...
 
 
@@ -91,6 +103,24 @@ class ComputeHordeJob:
         metadata = self.status_history[-1].metadata if self.status_history else None
         return metadata.failure if metadata else None
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job has ended because it was cancelled."""
+        return isinstance(self.error, ComputeHordeJobFailure) and self.error.reason == CANCELLED
+
+    async def cancel(self) -> None:
+        """Asks for the end of the job. It comes a moment later: `wait` for it.
+
+        The job is then ``failed``, and `cancelled`; one that has ended just before may be
+        anything else.
+
+        Raises:
+            ComputeHordeCancelError: it cannot be cancelled, for example because it has ended.
+            ComputeHordeNotFoundError: it belongs to another hotkey.
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        self._become(await self._client.cancel_job(self.uuid))
+
     async def wait(
         self,
         timeout: float | None = None,  # noqa: ASYNC109 - the published name
@@ -117,6 +147,41 @@ class ComputeHordeJob:
             return not self.status.is_in_progress()
 
         await self._poll_until(has_ended, timeout, "complete")
+
+    async def logs(self, offset: int = 0) -> list[ComputeHordeLogPiece]:
+        """What the job has written until now.
+
+        Args:
+            offset: number of the first piece.
+
+        Raises:
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        found: list[ComputeHordeLogPiece] = []
+        while (page := await self._client.get_log_page(self.uuid, offset)).pieces:
+            found += page.pieces
+            offset = page.next_offset
+        return found
+
+    async def iter_logs(self, offset: int = 0) -> AsyncIterator[ComputeHordeLogPiece]:
+        """What the job writes, as it comes, until there is no more.
+
+        Args:
+            offset: number of the first piece.
+
+        Raises:
+            ComputeHordeError: the facilitator cannot be asked.
+        """
+        clock = self._client.clock
+        while True:
+            page = await self._client.get_log_page(self.uuid, offset)
+            for piece in page.pieces:
+                yield piece
+            if page.ended and not page.pieces:
+                return
+            if not page.pieces:
+                await clock.sleep_until(clock.now() + timedelta(seconds=LONGEST_POLL_SECONDS))
+            offset = page.next_offset
 
     async def wait_for_streaming(
         self,
@@ -148,7 +213,9 @@ class ComputeHordeJob:
         Raises:
             ComputeHordeError: the facilitator cannot be asked.
         """
-        now = await self._client.get_job(self.uuid)
+        self._become(await self._client.get_job(self.uuid))
+
+    def _become(self, now: "ComputeHordeJob") -> None:
         self.result = now.result
         self.status_history = now.status_history
         self.streaming_server_cert = now.streaming_server_cert

@@ -93,7 +93,7 @@ class ComputeHordeJobRejection:
 
 @dataclass
 class ComputeHordeJobFailure:
-    """The job itself went wrong.
+    """The job itself went wrong, or its author cancelled it (``reason`` is ``cancelled``).
 
     ``stage`` is where: ``executor_startup``, ``volume_download``, ``streaming_startup``,
     ``execution`` or ``result_upload``. ``exit_status``, ``stdout`` and ``stderr`` are the
@@ -153,6 +153,31 @@ class ComputeHordeJobStatusEntry:
     created_at: datetime
     status: ComputeHordeJobStatus
     metadata: JobStatusUpdateMetadata | None = None
+
+
+@dataclass
+class ComputeHordeLogPiece:
+    """A piece of what a job wrote to ``stream`` (``stdout`` or ``stderr``).
+
+    Pieces of a job are numbered from 0, in the order in which they were read. ``dropped`` is how
+    many bytes are missing just before this one, because the job wrote too much.
+    """
+
+    number: int
+    stream: str
+    text: str
+    dropped: int
+    created_at: datetime
+
+
+@dataclass
+class ComputeHordeLogPage:
+    """Some pieces of what a job wrote. The next ones start at ``next_offset``; ``ended`` says that
+    the job will write no others than those that are there."""
+
+    pieces: list[ComputeHordeLogPiece]
+    next_offset: int
+    ended: bool
 
 
 class _Body(BaseModel):
@@ -275,6 +300,32 @@ class PageBody(_Body):
 
     next: str | None = None
     results: list[JobBody]
+
+
+class _PieceBody(_Body):
+    number: int
+    stream: str
+    text: str
+    dropped: int = 0
+    created_at: datetime
+
+    def value(self) -> ComputeHordeLogPiece:
+        return ComputeHordeLogPiece(
+            self.number, self.stream, self.text, self.dropped, self.created_at
+        )
+
+
+class LogBody(_Body):
+    """One page of what a job wrote."""
+
+    pieces: list[_PieceBody]
+    next_offset: int
+    ended: bool
+
+    def value(self) -> ComputeHordeLogPage:
+        """The page, as users see it."""
+        pieces = [piece.value() for piece in self.pieces]
+        return ComputeHordeLogPage(pieces, self.next_offset, self.ended)
 
 
 def _artifacts(encoded: Mapping[str, str], uuid: str) -> dict[str, bytes]:

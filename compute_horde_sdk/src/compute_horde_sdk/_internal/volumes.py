@@ -9,9 +9,9 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compute_horde_common.jobs import uploads, volumes
 from compute_horde_common.jobs.paths import safe_relative_path
@@ -19,6 +19,7 @@ from compute_horde_sdk._internal.errors import ComputeHordeValidationError
 
 INPUT_PREFIX = "/volume/"
 OUTPUT_PREFIX = "/output/"
+SHA256 = r"^[0-9a-fA-F]{64}$"
 # The oldest time that a zip can name. The same contents always make the same zip.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -98,17 +99,31 @@ class InlineInputVolume(_Input):
 
 
 class HTTPInputVolume(_Input):
-    """One file, fetched from ``url``; the mount path is the file's."""
+    """One file, fetched from ``url``; the mount path is the file's.
+
+    ``sha256`` is the digest (64 hexadecimal digits) that its contents must have, or the job fails.
+    It travels as the fragment ``#sha256=`` of the URL.
+    """
 
     url: str
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
 
     def to_compute_horde_volume(self, mount_path: str) -> volumes.SingleFileVolume:
         """The wire's form of this volume, mounted at a path."""
         path = _file_path(self.get_volume_relative_path(mount_path), mount_path)
         return _checked(
-            lambda: volumes.SingleFileVolume(url=self.url, relative_path=path),
+            lambda: volumes.SingleFileVolume(url=self._address(mount_path), relative_path=path),
             _input_field(mount_path),
         )
+
+    def _address(self, mount_path: str) -> str:
+        if self.sha256 is None:
+            return self.url
+        if "#" in self.url:
+            raise ComputeHordeValidationError(
+                _input_field(mount_path), "the url must have no fragment (#) where sha256 is given"
+            )
+        return f"{self.url}#sha256={self.sha256.lower()}"
 
 
 class HuggingfaceInputVolume(_Input):

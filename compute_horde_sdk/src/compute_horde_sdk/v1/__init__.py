@@ -7,6 +7,7 @@ Every error is a `ComputeHordeError`.
 from compute_horde_common.jobs.executor_classes import ExecutorClass as ExecutorClass
 from compute_horde_sdk._internal.client import ComputeHordeClient as ComputeHordeClient
 from compute_horde_sdk._internal.errors import ComputeHordeAPIError as ComputeHordeAPIError
+from compute_horde_sdk._internal.errors import ComputeHordeCancelError as ComputeHordeCancelError
 from compute_horde_sdk._internal.errors import ComputeHordeError as ComputeHordeError
 from compute_horde_sdk._internal.errors import (
     ComputeHordeJobTimeoutError as ComputeHordeJobTimeoutError,
@@ -26,6 +27,8 @@ from compute_horde_sdk._internal.results import ComputeHordeJobStatus as Compute
 from compute_horde_sdk._internal.results import (
     ComputeHordeJobStatusEntry as ComputeHordeJobStatusEntry,
 )
+from compute_horde_sdk._internal.results import ComputeHordeLogPage as ComputeHordeLogPage
+from compute_horde_sdk._internal.results import ComputeHordeLogPiece as ComputeHordeLogPiece
 from compute_horde_sdk._internal.spec import ComputeHordeJobSpec as ComputeHordeJobSpec
 from compute_horde_sdk._internal.volumes import HTTPInputVolume as HTTPInputVolume
 from compute_horde_sdk._internal.volumes import HTTPOutputVolume as HTTPOutputVolume

@@ -61,10 +61,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class JobCase:
-    """A job that was taken, wherever it is now."""
+    """A job that was taken, wherever it is now. ``cancelled``: its author wants it ended."""
 
     uuid: str
     spec: JobSpec
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

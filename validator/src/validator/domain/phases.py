@@ -11,7 +11,14 @@ from enum import StrEnum
 from typing import Self
 
 from compute_horde_common.jobs.executor_classes import executor_class
-from compute_horde_common.jobs.failures import HordeFailure, HordeFailureReason, Participant
+from compute_horde_common.jobs.failures import (
+    HordeFailure,
+    HordeFailureReason,
+    JobFailure,
+    JobFailureReason,
+    Participant,
+    Stage,
+)
 from compute_horde_common.jobs.lifecycle import JobStatus
 from compute_horde_common.jobs.spec import JobSpec
 from compute_horde_common.jobs.timing import Deadline, Limits
@@ -50,6 +57,16 @@ REACHED: Mapping[Phase, JobStatus] = {
     Phase.FINAL: JobStatus.COMPLETED,
 }
 """The status that a job has once its phase is over."""
+
+STAGES: Mapping[Phase, Stage] = {
+    Phase.RESERVATION: Stage.EXECUTOR_STARTUP,
+    Phase.READINESS: Stage.EXECUTOR_STARTUP,
+    Phase.VOLUMES: Stage.VOLUME_DOWNLOAD,
+    Phase.STREAMING: Stage.STREAMING_STARTUP,
+    Phase.EXECUTION: Stage.EXECUTION,
+    Phase.FINAL: Stage.RESULT_UPLOAD,
+}
+"""The stage that a job is in during a phase."""
 
 BEFORE_EXECUTION = frozenset({Phase.RESERVATION, Phase.READINESS, Phase.VOLUMES})
 """Phases in which another miner may still take the job: nothing of it has run."""
@@ -120,4 +137,13 @@ def timed_out(phase: Phase) -> HordeFailure:
         reported_by=Participant.VALIDATOR,
         reason=TIMED_OUT[phase],
         message=f"the miner did not answer in time ({phase})",
+    )
+
+
+def cancelled(phase: Phase | None) -> JobFailure:
+    """The failure of a job that its author cancelled, in a phase or while it was on no miner."""
+    return JobFailure(
+        reason=JobFailureReason.CANCELLED,
+        stage=STAGES[phase] if phase else Stage.EXECUTOR_STARTUP,
+        message="The job was cancelled by its author.",
     )

@@ -15,6 +15,7 @@ from compute_horde_common.protocol.facilitator_validator import (
     FacilitatorToValidator,
     ValidatorToFacilitator,
 )
+from compute_horde_common.protocol.live import JOB_CONTROL
 from compute_horde_common.protocol.validator_miner import MAX_FRAME, GenericError, MinerToValidator
 from validator.links.miner import MinerLink
 
@@ -43,13 +44,14 @@ class MinerDialler:
         Raises:
             DialFailed: the miner does not answer within so many seconds.
         """
-        async with self._pipe(host, port, within) as pipe:
+        async with self._pipe(host, port, within, JOB_CONTROL) as pipe:
             yield Link(
                 pipe,
                 MINER_CODEC,
                 clock=self.clock,
                 complain=complaint,
                 relevant=lambda message: concerns(message, job_uuid),
+                subprotocol=pipe.subprotocol,
             )
 
     @asynccontextmanager
@@ -59,11 +61,11 @@ class MinerDialler:
             yield Link(pipe, MINER_CODEC, clock=self.clock, complain=complaint)
 
     def _pipe(
-        self, host: str, port: int, within: float
+        self, host: str, port: int, within: float, *offered: str
     ) -> AbstractAsyncContextManager[WebsocketPipe]:
         address = f"[{host}]" if ":" in host else host
         url = f"ws://{address}:{port}/v0.1/validator_interface/{self.own}"
-        return dial(url, max_frame=MAX_FRAME, open_timeout=within)
+        return dial(url, subprotocols=offered, max_frame=MAX_FRAME, open_timeout=within)
 
 
 @asynccontextmanager
@@ -78,13 +80,16 @@ async def facilitator_link(
     async with dial(
         url,
         headers=versions,
-        subprotocols=[CHALLENGE_FEATURE],
+        subprotocols=[JOB_CONTROL, CHALLENGE_FEATURE],
         max_frame=MAX_FRAME_TO_VALIDATOR,
         open_timeout=FACILITATOR_CONNECT_SECONDS,
         ping_timeout=FACILITATOR_PING_SECONDS,
     ) as pipe:
-        challenges = pipe.subprotocol == CHALLENGE_FEATURE
-        yield Link(pipe, FACILITATOR_CODEC, clock=clock), challenges
+        challenges = pipe.subprotocol in {JOB_CONTROL, CHALLENGE_FEATURE}
+        link: FacilitatorLink = Link(
+            pipe, FACILITATOR_CODEC, clock=clock, subprotocol=pipe.subprotocol
+        )
+        yield link, challenges
 
 
 def complaint(reason: str) -> GenericError:

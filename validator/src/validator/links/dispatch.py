@@ -16,9 +16,11 @@ from django.db import InterfaceError, OperationalError
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.jobs.failures import JobFailed, JobFailure
 from validator.domain.assignments import Assignment, JobCase, Terms, no_miner, unhandled
+from validator.domain.phases import cancelled
 from validator.domain.routing import Choice
 from validator.links.desk import StoredDesk
 from validator.links.miner import Dial, MinerLink, run_job
+from validator.links.newsroom import Newsroom
 from validator.links.office import Office
 from validator.services import attempts, jobs
 
@@ -39,22 +41,31 @@ class Dispatcher:
         office: who we are.
         terms: the operator's terms.
         dial: opens a link to a miner.
+        newsroom: gets what jobs write while they run.
     """
 
     def __init__(
-        self, group: asyncio.TaskGroup, *, office: Office, terms: Terms, dial: DialMiner
+        self,
+        group: asyncio.TaskGroup,
+        *,
+        office: Office,
+        terms: Terms,
+        dial: DialMiner,
+        newsroom: Newsroom,
     ) -> None:
         self._group = group
         self._office = office
         self._terms = terms
         self._dial = dial
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._newsroom = newsroom
+        self._cancelled: dict[str, asyncio.Event] = {}
+        """For each job that is driven, whether its author has cancelled it."""
         self._freed = asyncio.Event()
 
     @property
     def running(self) -> int:
         """How many jobs are driven now."""
-        return len(self._running)
+        return len(self._cancelled)
 
     async def resume(self) -> None:
         """Takes up every job that has not ended."""
@@ -64,18 +75,24 @@ class Dispatcher:
 
     def start(self, job_uuid: str, case: JobCase | None = None) -> None:
         """Drives a job, unless it is driven already; ``case`` saves reading it."""
-        if job_uuid in self._running:
+        if job_uuid in self._cancelled:
             return
-        task = self._group.create_task(self._drive(job_uuid, case), name=f"job {job_uuid}")
-        self._running[job_uuid] = task
-        task.add_done_callback(lambda _: self._running.pop(job_uuid, None))
+        wish = self._cancelled[job_uuid] = asyncio.Event()
+        task = self._group.create_task(self._drive(job_uuid, case, wish), name=f"job {job_uuid}")
+        task.add_done_callback(lambda _: self._cancelled.pop(job_uuid, None))
 
-    async def _drive(self, job_uuid: str, case: JobCase | None) -> None:
+    def cancel(self, job_uuid: str) -> None:
+        """Ends a job whose row says that its author wants so; soon, not at once."""
+        self.start(job_uuid)
+        self._cancelled[job_uuid].set()
+        self._free_slot()  # in case it is among those that wait for one
+
+    async def _drive(self, job_uuid: str, case: JobCase | None, wish: asyncio.Event) -> None:
         structlog.contextvars.bind_contextvars(job=job_uuid)
         try:
             case = case or await in_database(jobs.case_of)(job_uuid)
             if case is not None:
-                await self._run(case)
+                await self._run(case, wish)
         except JobFailed as failed:
             await self._settle(job_uuid, failed)
         except (OperationalError, InterfaceError) as error:
@@ -85,20 +102,28 @@ class Dispatcher:
             log.exception("job driver failed")
             await self._settle(job_uuid, JobFailed(unhandled(error)))
         finally:
+            self._newsroom.ended(job_uuid)
             self._free_slot()
 
-    async def _run(self, case: JobCase) -> None:
+    async def _run(self, case: JobCase, wish: asyncio.Event) -> None:
+        if case.cancelled:
+            wish.set()
         job = await in_database(attempts.resume)(case, self._terms, self._office.clock.now())
         last: JobFailed | None = None
         while True:
             if job is None:
-                job = await self._assign(case, last)
-            desk = StoredDesk(job, self._office)
+                job = await self._assign(case, last, wish)
+            desk = StoredDesk(job, self._office, self._newsroom, wish)
             try:
                 with structlog.contextvars.bound_contextvars(miner=job.miner_hotkey):
                     await run_job(job, self._dialler(job), desk)
             except JobFailed as failed:
-                if desk.executing or isinstance(failed.failure, JobFailure):
+                if isinstance(failed.failure, JobFailure):
+                    raise
+                if wish.is_set():
+                    # What the network got wrong meanwhile is of no interest to the author.
+                    raise JobFailed(cancelled(desk.phase)) from failed
+                if desk.executing:
                     raise
                 log.warning("miner did not take the job", reason=str(failed.failure.reason))
                 last, job = failed, None
@@ -106,13 +131,17 @@ class Dispatcher:
             else:
                 return
 
-    async def _assign(self, case: JobCase, last: JobFailed | None) -> Assignment:
+    async def _assign(
+        self, case: JobCase, last: JobFailed | None, wish: asyncio.Event
+    ) -> Assignment:
         """The next miner for a job; when there is none, the last one's failure counts."""
         if last is not None and await in_database(attempts.tries)(case.uuid) >= MOST_TRIES:
             raise last
         clock = self._office.clock
         give_up_at = clock.now() + timedelta(seconds=self._terms.routing)
         while True:
+            if wish.is_set():
+                raise JobFailed(cancelled(None))
             freed = self._freed
             assign = in_database(attempts.assign)
             found = await assign(case, self._terms, self._office.signer, clock.now())

@@ -7,7 +7,7 @@ message at a time, until the facilitator confirms it. Jobs do not depend on the 
 import asyncio
 import random
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,10 +29,12 @@ from compute_horde_common.protocol.facilitator_validator import (
     Response,
     StatusUpdate,
 )
+from compute_horde_common.protocol.live import JOB_CONTROL, CancelJob, JobLog, JobProgress
 from compute_horde_common.protocol.signatures import BadSignature
 from compute_horde_common.telemetry.metrics import LINKS_OPEN, OUTBOX_SENT
 from validator.links.dialling import FacilitatorLink
 from validator.links.dispatch import Dispatcher
+from validator.links.newsroom import Newsroom
 from validator.links.office import Office
 from validator.services import jobs
 
@@ -83,13 +85,17 @@ class Post:
     Args:
         office: who we are.
         dispatcher: drives the jobs that are taken.
+        newsroom: holds what running jobs write.
         allow_static: whether to authenticate in a form that could be replayed, where the
             facilitator does not challenge us.
     """
 
-    def __init__(self, office: Office, dispatcher: Dispatcher, *, allow_static: bool) -> None:
+    def __init__(
+        self, office: Office, dispatcher: Dispatcher, newsroom: Newsroom, *, allow_static: bool
+    ) -> None:
         self.office = office
         self._dispatcher = dispatcher
+        self._newsroom = newsroom
         self._allow_static = allow_static
 
     async def converse(self, link: FacilitatorLink, *, challenges: bool) -> None:
@@ -102,15 +108,21 @@ class Post:
         await self._authenticate(link, challenges=challenges)
         log.info("facilitator connected", challenged=challenges)
         answers: asyncio.Queue[Response] = asyncio.Queue(MOST_UNREAD_ANSWERS)
-        with LINKS_OPEN.labels("validator", "facilitator").track_inprogress():
-            heart = asyncio.create_task(self._beat(link))
-            sender = asyncio.create_task(self._send_statuses(link, answers))
+        with (
+            LINKS_OPEN.labels("validator", "facilitator").track_inprogress(),
+            self._newsroom.connected(wanted=link.subprotocol == JOB_CONTROL),
+        ):
+            speaking = [
+                asyncio.create_task(self._beat(link)),
+                asyncio.create_task(self._send_statuses(link, answers)),
+                asyncio.create_task(self._tell_news(link)),
+            ]
             try:
                 await self._listen(link, answers)
             finally:
-                heart.cancel()
-                sender.cancel()
-                await asyncio.gather(heart, sender, return_exceptions=True)
+                for task in speaking:
+                    task.cancel()
+                await asyncio.gather(*speaking, return_exceptions=True)
 
     async def _authenticate(self, link: FacilitatorLink, *, challenges: bool) -> None:
         if challenges:
@@ -145,6 +157,8 @@ class Post:
                 await self._take(message)
             case CheatedJob():
                 await self._hear_report(message)
+            case CancelJob():
+                await self._cancel(message.job_uuid)
             case Response():
                 try:
                     answers.put_nowait(message)
@@ -172,6 +186,17 @@ class Post:
         if case is not None:
             self._dispatcher.start(case.uuid, case)
 
+    async def _cancel(self, job_uuid: str) -> None:
+        try:
+            runs = await in_database(jobs.request_cancel)(job_uuid, self.office.clock.now())
+        except DatabaseError:
+            # The facilitator says it again until the job has ended.
+            log.exception("cancellation could not be stored")
+            return
+        if runs:
+            self._dispatcher.cancel(job_uuid)
+        log.info("cancellation heard", job=job_uuid, runs=runs)
+
     async def _hear_report(self, report: CheatedJob) -> None:
         mark = in_database(jobs.mark_cheated)
         try:
@@ -180,6 +205,11 @@ class Post:
             log.warning("cheat report dropped", job=report.job_uuid[:64], reason=str(error))
             return
         log.info("cheat report heard", job=report.job_uuid[:64], marked=marked)
+
+    async def _tell_news(self, link: FacilitatorLink) -> None:
+        with suppress(LinkClosed):
+            while True:
+                await _send_and_yield(link, await self._newsroom.next())
 
     async def _send_statuses(self, link: FacilitatorLink, answers: asyncio.Queue[Response]) -> None:
         try:
@@ -211,7 +241,11 @@ class Post:
     ) -> None:
         while not answers.empty():
             log.warning("answer to nothing", told=_told(answers.get_nowait()))
-        await link.send(StatusUpdate.model_validate_json(row.body))
+        update = StatusUpdate.model_validate_json(row.body)
+        if update.status.is_end:
+            while frame := self._newsroom.next_of(update.uuid):
+                await _send_and_yield(link, frame)
+        await link.send(update)
         OUTBOX_SENT.labels("validator").inc()
         async with self.office.clock.timeout(ANSWER_SECONDS):
             answer = await answers.get()
@@ -221,6 +255,12 @@ class Post:
         if answer.status != "success" and not kinds & DROPPED:
             log.error("facilitator refuses a status", job=row.about, told=_told(answer))
         await in_database(outbox.confirm)(row.id)
+
+
+async def _send_and_yield(link: FacilitatorLink, news: JobLog | JobProgress) -> None:
+    await link.send(news)
+    # Sending into a buffer that has room lets nobody else run, and statuses must not wait.
+    await asyncio.sleep(0)
 
 
 def _wake(now: datetime, pause: float) -> datetime:

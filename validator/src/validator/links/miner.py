@@ -4,6 +4,7 @@ A broken socket does not end a job. The same offer on a new socket makes the min
 that it has said about the job; messages of phases that are over are passed by.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -13,45 +14,43 @@ import structlog
 
 from compute_horde_common.clock import Clock
 from compute_horde_common.jobs.executor_classes import executor_class
-from compute_horde_common.jobs.failures import (
-    HordeFailure,
-    HordeFailureReason,
-    JobFailed,
-    JobFailure,
-    Participant,
-    Rejection,
-)
+from compute_horde_common.jobs.failures import Failure, JobFailed, JobFailure
 from compute_horde_common.jobs.lifecycle import JobStatus
+from compute_horde_common.jobs.timing import Deadline
 from compute_horde_common.jobs.uploads import combined
 from compute_horde_common.links.link import Link, LinkClosed, LinkTimeout, TooMuchRubbish
 from compute_horde_common.links.websocket import DialFailed
-from compute_horde_common.protocol.facilitator_validator import StatusMetadata, StreamingServer
+from compute_horde_common.protocol.facilitator_validator import StatusMetadata
+from compute_horde_common.protocol.live import JOB_CONTROL, JobLog, JobProgress
 from compute_horde_common.protocol.validator_miner import (
     AcceptedReceipt,
     AcceptJob,
     Authenticate,
-    DeclineJob,
     ExecutionDone,
     ExecutorReady,
     FinishedReceipt,
     GenericError,
-    HordeFailed,
-    JobFailedReport,
     JobFinished,
-    LegacyExecutorFailed,
-    LegacyStreamingNotReady,
     MachineSpecs,
     MainHotkey,
     Manifest,
     MinerToValidator,
     StartJob,
     StreamingReady,
-    UnauthorizedError,
     ValidatorToMiner,
     VolumesReady,
 )
 from validator.domain.assignments import Assignment, result_of
-from validator.domain.phases import REACHED, Phase, Progress, timed_out
+from validator.domain.phases import (
+    BEFORE_EXECUTION,
+    REACHED,
+    Phase,
+    Progress,
+    cancelled,
+    timed_out,
+)
+from validator.domain.reports import ANSWERED, Answer, confused, metadata_of, reported, unreachable
+from validator.links.cancelling import Cancelling
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +64,6 @@ MinerLink = Link[MinerToValidator, ValidatorToMiner]
 Dial = Callable[[float], AbstractAsyncContextManager[MinerLink]]
 """Opens a link to the job's miner within so many seconds; raises ``DialFailed``."""
 
-Answer = AcceptJob | ExecutorReady | VolumesReady | StreamingReady | ExecutionDone | JobFinished
-
 
 class JobDesk(Protocol):
     """What the conversation needs of its validator; one desk for each job on a miner."""
@@ -74,6 +71,11 @@ class JobDesk(Protocol):
     @property
     def clock(self) -> Clock:
         """The time."""
+        ...
+
+    @property
+    def cancelled(self) -> asyncio.Event:
+        """Set once the author of the job has cancelled it."""
         ...
 
     def authenticate(self) -> Authenticate:
@@ -92,6 +94,10 @@ class JobDesk(Protocol):
         """Notes what the miner offers."""
         ...
 
+    def relay(self, news: JobLog | JobProgress) -> None:
+        """Passes on what the job writes while it runs."""
+        ...
+
     async def record(
         self, status: JobStatus, progress: Progress, metadata: StatusMetadata | None = None
     ) -> None:
@@ -102,7 +108,7 @@ class JobDesk(Protocol):
         """Stores that the job is completed; the receipt says what it is worth."""
         ...
 
-    async def give_up(self, failure: Rejection | JobFailure | HordeFailure) -> FinishedReceipt:
+    async def give_up(self, failure: Failure) -> FinishedReceipt:
         """Stores that this miner did not complete the job; the receipt is worth nothing."""
         ...
 
@@ -110,7 +116,7 @@ class JobDesk(Protocol):
         """Notes that the finished receipt was sent."""
         ...
 
-    async def abandon(self, failure: Rejection | JobFailure | HordeFailure) -> None:
+    async def abandon(self, failure: Failure) -> None:
         """Stores that this miner never got the offer; there is no receipt."""
         ...
 
@@ -131,6 +137,7 @@ async def run_job(job: Assignment, dial: Dial, desk: JobDesk) -> None:
 
 async def _through_sockets(conversation: "_JobOnMiner", dial: Dial) -> None:
     while True:
+        conversation.stop_before_offer()
         try:
             async with dial(conversation.time_to_connect()) as link:
                 await conversation.go_on(link)
@@ -148,6 +155,7 @@ class _JobOnMiner:
         self._desk = desk
         self._progress = job.progress
         self._answers: dict[Phase, Answer] = {}
+        self._cancelling = Cancelling(job.case.uuid, desk.cancelled, desk.clock)
         self._breaks = 0
         self._over = False
 
@@ -156,11 +164,20 @@ class _JobOnMiner:
         """What the job waits for, in a word."""
         return self._progress.phase if self._progress else "connect"
 
+    def stop_before_offer(self) -> None:
+        """Passes unless the job was cancelled before its miner heard of it.
+
+        Raises:
+            JobFailed: it was.
+        """
+        if self._progress is None and self._cancelling.wanted:
+            raise JobFailed(cancelled(None))
+
     def time_to_connect(self) -> float:
         """How long the next try to connect may take, in seconds."""
         if self._progress is None:
             return CONNECT_SECONDS
-        return min(CONNECT_SECONDS, self._progress.deadline.left(self._desk.clock.now()))
+        return min(CONNECT_SECONDS, self._limit(self._progress).left(self._desk.clock.now()))
 
     async def pause(self) -> None:
         """Waits before the next socket.
@@ -170,15 +187,16 @@ class _JobOnMiner:
         """
         self._breaks += 1
         if self._progress is None and self._breaks >= CONNECT_TRIES:
-            raise JobFailed(_unreachable("the miner could not be reached"))
+            raise JobFailed(unreachable("the miner could not be reached"))
         now = self._desk.clock.now()
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._breaks - 1, 10))
         wake = now + timedelta(seconds=pause)
-        if self._progress is not None:
-            wake = min(wake, self._progress.deadline.at)
-        await self._desk.clock.sleep_until(wake)
-        if self._progress is not None and self._desk.clock.now() >= self._progress.deadline.at:
-            raise JobFailed(timed_out(self._progress.phase))
+        if self._progress is None:
+            await self._desk.clock.sleep_until(wake)
+            return
+        await self._desk.clock.sleep_until(min(wake, self._limit(self._progress).at))
+        if self._desk.clock.now() >= self._limit(self._progress).at:
+            raise self._too_late(self._progress)
 
     async def go_on(self, link: MinerLink) -> None:
         """The job on one socket, from where it is, to its end.
@@ -194,7 +212,7 @@ class _JobOnMiner:
             progress = self._progress = self._job.budget.start(self._desk.clock.now())
         if progress.phase is Phase.VOLUMES:
             # Whether the miner got the job before the socket broke, nobody knows.
-            await link.send(self._start())
+            await self._send_start(link)
         try:
             receipt = await self._converse(link, progress)
         except JobFailed as failed:
@@ -221,50 +239,55 @@ class _JobOnMiner:
                 case AcceptJob():
                     await link.send(self._desk.accepted())
                 case ExecutorReady():
-                    await link.send(self._start())
+                    await self._send_start(link)
                 case JobFinished():
                     return await self._complete(answer)
                 case _:
                     pass
             status = REACHED[progress.phase]
-            await self._desk.record(status, following, _metadata(answer))
+            await self._desk.record(status, following, metadata_of(answer))
             self._progress = progress = following
             self._breaks = 0
 
     async def _answer(self, link: MinerLink, progress: Progress) -> Answer:
         while (answer := self._answers.get(progress.phase)) is None:
-            left = progress.deadline.left(self._desk.clock.now())
             try:
-                message = await link.receive(within=left)
+                message = await self._cancelling.hear(link, progress)
             except LinkTimeout:
-                raise JobFailed(timed_out(progress.phase)) from None
+                raise self._too_late(progress) from None
             except TooMuchRubbish as rubbish:
-                raise JobFailed(_confused(str(rubbish))) from None
-            await self._take(message)
+                raise JobFailed(confused(str(rubbish))) from None
+            await self._take(message, link, progress)
         return answer
 
-    async def _take(self, message: MinerToValidator) -> None:
+    async def _take(self, message: MinerToValidator, link: MinerLink, progress: Progress) -> None:
         match message:
-            case AcceptJob():
-                self._answers.setdefault(Phase.RESERVATION, message)
-            case ExecutorReady():
-                self._answers.setdefault(Phase.READINESS, message)
-            case VolumesReady():
-                self._answers.setdefault(Phase.VOLUMES, message)
-            case StreamingReady():
-                self._answers.setdefault(Phase.STREAMING, message)
-            case ExecutionDone():
-                self._answers.setdefault(Phase.EXECUTION, message)
-            case JobFinished():
-                self._answers.setdefault(Phase.FINAL, message)
+            case (
+                AcceptJob()
+                | ExecutorReady()
+                | VolumesReady()
+                | StreamingReady()
+                | ExecutionDone()
+                | JobFinished()
+            ):
+                self._answers.setdefault(ANSWERED[type(message)], message)
             case Manifest():
                 await self._desk.saw(message)
+            case JobLog() | JobProgress():
+                self._relay(message, link, progress)
             case GenericError():
                 log.warning("miner did not understand", details=(message.details or "")[:500])
             case MachineSpecs() | MainHotkey():
                 log.debug("message passed by", kind=message.message_type)
             case _:
-                raise JobFailed(_reported(message))
+                raise JobFailed(reported(message, cancelled=self._cancelling.wanted))
+
+    def _relay(self, news: JobLog | JobProgress, link: MinerLink, progress: Progress) -> None:
+        if link.subprotocol != JOB_CONTROL:
+            log.debug("message passed by", kind=news.message_type)
+        elif isinstance(news, JobProgress) or progress.phase not in BEFORE_EXECUTION:
+            # Before that, output may not be this job's only one: another miner may still take it.
+            self._desk.relay(news)
 
     async def _complete(self, finished: JobFinished) -> FinishedReceipt:
         result = result_of(finished)
@@ -281,6 +304,18 @@ class _JobOnMiner:
             return
         await self._desk.said_farewell()
 
+    def _limit(self, progress: Progress) -> Deadline:
+        return self._cancelling.limit(progress.deadline)
+
+    def _too_late(self, progress: Progress) -> JobFailed:
+        if self._cancelling.wanted:
+            return JobFailed(cancelled(progress.phase))
+        return JobFailed(timed_out(progress.phase))
+
+    async def _send_start(self, link: MinerLink) -> None:
+        if not self._cancelling.wanted:
+            await link.send(self._start())
+
     def _start(self) -> StartJob:
         spec = self._job.case.spec
         promised = executor_class(spec.executor_class)
@@ -296,70 +331,3 @@ class _JobOnMiner:
                 artifacts_dir=spec.artifacts_dir or None,
             )
         )
-
-
-def _metadata(answer: Answer) -> StatusMetadata | None:
-    match answer:
-        case StreamingReady():
-            return StatusMetadata(
-                streaming_details=StreamingServer(
-                    streaming_server_cert=answer.public_key,
-                    streaming_server_address=answer.ip,
-                    streaming_server_port=answer.port,
-                )
-            )
-        case _:
-            return None
-
-
-Bad = (
-    DeclineJob
-    | JobFailedReport
-    | HordeFailed
-    | LegacyExecutorFailed
-    | LegacyStreamingNotReady
-    | UnauthorizedError
-)
-
-
-def _reported(message: Bad) -> Rejection | JobFailure | HordeFailure:
-    match message:
-        case DeclineJob():
-            return Rejection(
-                rejected_by=Participant.MINER,
-                reason=message.reason,
-                message=message.message,
-                context=message.context,
-            )
-        case JobFailedReport() | HordeFailed():
-            return message.failure()
-        case LegacyExecutorFailed():
-            return HordeFailure(
-                reported_by=Participant.MINER,
-                reason=HordeFailureReason.GENERIC_ERROR,
-                message="the executor failed",
-            )
-        case LegacyStreamingNotReady():
-            return HordeFailure(
-                reported_by=Participant.MINER,
-                reason=HordeFailureReason.STREAMING_FAILED,
-                message="the job did not start to stream",
-            )
-        case UnauthorizedError():
-            return _unreachable(f"the miner does not let us in: {message.code}")
-
-
-def _confused(message: str) -> HordeFailure:
-    return HordeFailure(
-        reported_by=Participant.VALIDATOR,
-        reason=HordeFailureReason.GENERIC_ERROR,
-        message=f"the miner does not keep to the protocol: {message}",
-    )
-
-
-def _unreachable(message: str) -> HordeFailure:
-    return HordeFailure(
-        reported_by=Participant.VALIDATOR,
-        reason=HordeFailureReason.MINER_CONNECTION_FAILED,
-        message=message,
-    )

@@ -16,6 +16,7 @@ from validator.links import manifests
 from validator.links.dialling import MinerDialler, facilitator_link
 from validator.links.dispatch import Dispatcher
 from validator.links.facilitator import Post, stay_connected
+from validator.links.newsroom import Newsroom
 from validator.links.office import Office
 from validator.services import attempts
 
@@ -36,9 +37,12 @@ async def run() -> None:
     dialler = MinerDialler(office.signer.ss58, office.clock)
     release = version("compute-horde-validator")
     headers = {"X-Validator-Version": release, "X-Validator-Runner-Version": release}
+    newsroom = Newsroom(office.clock)
     async with asyncio.TaskGroup() as group:
-        dispatcher = Dispatcher(group, office=office, terms=wiring.terms(), dial=dialler.job_link)
-        post = Post(office, dispatcher, allow_static=config.allow_static_facilitator_auth)
+        dispatcher = Dispatcher(
+            group, office=office, terms=wiring.terms(), dial=dialler.job_link, newsroom=newsroom
+        )
+        post = Post(office, dispatcher, newsroom, allow_static=config.allow_static_facilitator_auth)
         group.create_task(_make_rounds(dispatcher, office, dialler))
         await stay_connected(
             lambda: facilitator_link(config.facilitator_uri, headers, office.clock), post

@@ -28,6 +28,9 @@ class Job(models.Model):
     )
     request = models.TextField(help_text="as the facilitator sent it, JSON")
     received_at = models.DateTimeField(db_index=True)
+    cancel_requested_at = models.DateTimeField(
+        null=True, help_text="when its author asked for its end"
+    )
     ended_at = models.DateTimeField(null=True)
     cheated = models.BooleanField(default=False, help_text="its author says that the miner cheated")
     cheat_report = models.TextField(blank=True)

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 
 from compute_horde_common.contrib.django import outbox
 from compute_horde_common.jobs.failures import (
@@ -105,7 +106,14 @@ def case_of(job_uuid: str) -> JobCase | None:
     job = Job.objects.filter(uuid=job_uuid).exclude(status__in=ENDED).first()
     if job is None:
         return None
-    return JobCase(job_uuid, JobRequest.model_validate_json(job.request).spec())
+    spec = JobRequest.model_validate_json(job.request).spec()
+    return JobCase(job_uuid, spec, cancelled=job.cancel_requested_at is not None)
+
+
+def request_cancel(job_uuid: str, at: datetime) -> bool:
+    """Notes that a job's author wants it ended; False if there is no such job, or it has ended."""
+    running = Job.objects.filter(uuid=job_uuid).exclude(status__in=ENDED)
+    return running.update(cancel_requested_at=Coalesce("cancel_requested_at", Value(at))) > 0
 
 
 @transaction.atomic
