@@ -1,4 +1,5 @@
-"""``./dev bench``: server time of jobs, throughput, REST latency, CPU and memory."""
+"""``./dev bench``: server time of jobs, throughput, REST latency, CPU and memory of a network; then
+what one executor does on its own: its sandbox, its transfers, the end of cancelled jobs."""
 
 import argparse
 import asyncio
@@ -9,11 +10,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.executor import executor_figures
 from bench.measure import Stopwatch, cpu_seconds, machine_cpu_seconds, memory, percentile
+from bench.relay import relay_figures
+from bench.sandbox import sandbox_figures
+from bench.transfers import transfer_figures
 from bench.web import Web
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.jobs.spec import JobSpec
 from compute_horde_common.protocol import rest, signatures
+from compute_horde_common.telemetry import logs
+from compute_horde_devnet.images import job_image
 from compute_horde_devnet.network import Network
 from compute_horde_devnet.options import NetworkOptions
 from compute_horde_devnet.state import NetworkState
@@ -34,19 +41,48 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=16, help="jobs at once (default 16)")
     parser.add_argument("--slots", type=int, default=4, help="executor slots (default 4)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--only", choices=["network", "executor"], help="one half of it (default both)"
+    )
     options = parser.parse_args()
+    figures: dict[str, float] = {}
+    if options.only != "executor":
+        figures |= _measure_network(options)
+    if options.only != "network":
+        figures |= _measure_executor()
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2))
+
+
+def _measure_network(options: argparse.Namespace) -> dict[str, float]:
     data = Path(tempfile.mkdtemp(prefix="compute-horde-bench-"))
     network = Network(
         NetworkOptions(data=data, slots=options.slots, die_with_parent=True), lambda _: None
     )
     try:
         state = network.start()
-        figures = asyncio.run(_measure(state, options.jobs, options.burst))
+        return asyncio.run(_measure(state, options.jobs, options.burst))
     finally:
         network.stop()
         shutil.rmtree(data, ignore_errors=True)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2))
+
+
+def _measure_executor() -> dict[str, float]:
+    logs.set_up(level="error")
+    with tempfile.TemporaryDirectory(prefix="compute-horde-bench-") as folder:
+        figures = asyncio.run(_measure_parts(job_image(), Path(folder)))
+    for name, value in figures.items():
+        print(f"{name:40} {value:10.3f}")
+    return figures
+
+
+async def _measure_parts(image: str, data: Path) -> dict[str, float]:
+    return {
+        **await sandbox_figures(image, data),
+        **await transfer_figures(data),
+        **await relay_figures(data),
+        **await executor_figures(image, data),
+    }
 
 
 async def _measure(state: NetworkState, jobs: int, burst: int) -> dict[str, float]:
