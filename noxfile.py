@@ -11,6 +11,7 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 BIN = ROOT / ".venv" / "bin"
+ROOT_TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py"))
 MEMBERS = (
     "compute_horde_common",
     "compute_horde_sdk",
@@ -48,7 +49,7 @@ def pure(session: nox.Session) -> None:
         "-q",
         "compute_horde_common/tests/jobs",
         "compute_horde_common/tests/protocol",
-        "tests/test_shape.py",
+        *ROOT_TESTS,
     )
 
 
@@ -83,7 +84,7 @@ def test(session: nox.Session) -> None:
     """Everything that must pass."""
     for name in ("lint", "types", "tests", "conversations", "e2e"):
         session.notify(name, posargs=[])
-    session.run("pytest", "-q", "tests/test_shape.py")
+    session.run("pytest", "-q", *ROOT_TESTS)
 
 
 @nox.session
