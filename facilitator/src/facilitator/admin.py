@@ -3,22 +3,32 @@
 import re
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html
 from typing_extensions import override
 
+from compute_horde_common.clock import SystemClock
 from compute_horde_common.contrib.django.admin import ModelAdmin, ReadOnlyAdmin, TabularInline
+from facilitator.domain.refusals import Refused
 from facilitator.models import (
     AllowedHotkey,
     CheatReport,
     Job,
     Source,
     StatusChange,
+    StoredPiece,
     Validator,
     ValidatorConnection,
 )
+from facilitator.services import cancelling
+
+MOST_CANCELLED = 100
+"""At once, by an operator."""
+LAST_PIECES = 20
 
 _ADDRESS = re.compile("[1-9A-HJ-NP-Za-km-z]{46,49}")
 
@@ -61,6 +71,7 @@ class JobAdmin(ReadOnlyAdmin):
         "hotkey",
         "validator",
         "tag",
+        "progress",
         "created_at",
         "last_update",
     )
@@ -69,6 +80,34 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("validator",)
     ordering = ("-created_at",)
     inlines = (Timeline,)
+    readonly_fields = ("output",)
+    actions = ("cancel",)
+
+    @admin.display(ordering="progress_percent")
+    def progress(self, job: Job) -> str:
+        if job.progress_percent is None:
+            return ""
+        return f"{job.progress_percent:g} % {job.progress_text}".strip()
+
+    @admin.display(description=f"last {LAST_PIECES} pieces of output")
+    def output(self, job: Job) -> str:
+        last = StoredPiece.objects.filter(job=job).order_by("-number")[:LAST_PIECES]
+        texts = last.values_list("text", flat=True)
+        return format_html("<pre>{}</pre>", "".join(reversed(texts)))
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Cancelling changes a job, although its row cannot be edited here."""
+        return bool(request.user.has_perm("facilitator.change_job"))
+
+    @admin.action(description="Cancel", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Job]) -> None:
+        for job_uuid in chosen.values_list("uuid", flat=True)[:MOST_CANCELLED]:
+            try:
+                cancelling.cancel(job_uuid, None, SystemClock().now())
+            except Refused as refusal:
+                messages.warning(request, f"{job_uuid}: {refusal}")
+            else:
+                messages.success(request, f"{job_uuid}: is cancelled, or will be in a moment.")
 
 
 @admin.register(StatusChange)

@@ -11,8 +11,12 @@ from compute_horde_common.protocol.facilitator_validator import (
     CHALLENGE_FEATURE,
     MAX_FRAME_TO_FACILITATOR,
 )
-from facilitator.api import auth, errors, jobs
+from compute_horde_common.protocol.live import JOB_CONTROL
+from facilitator.api import auth, errors, jobs, live
 from facilitator.links.validator import converse
+
+FRAMES_WAITING = 1024
+"""A validator that comes back says the output of all its jobs at once."""
 
 api = NinjaAPI(
     title="ComputeHorde facilitator",
@@ -25,6 +29,7 @@ api = NinjaAPI(
 )
 api.add_router("/auth", auth.router)
 api.add_router("/api/v1", jobs.router)
+api.add_router("/api/v1", live.router)
 errors.install(api)
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -34,7 +39,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", api.urls),
 ]
 _validator_socket = conversation_consumer(
-    converse, max_frame=MAX_FRAME_TO_FACILITATOR, subprotocols=[CHALLENGE_FEATURE]
+    converse,
+    max_frame=MAX_FRAME_TO_FACILITATOR,
+    queue_size=FRAMES_WAITING,
+    subprotocols=[JOB_CONTROL, CHALLENGE_FEATURE],
 )
 websocket_urlpatterns = [
     path("ws/v0/", _validator_socket)  # type: ignore[arg-type]  # Channels routes applications

@@ -100,13 +100,18 @@ async def met(
     *,
     challenged: bool = True,
     allow_static: bool = False,
+    job_control: bool = False,
     clock: HandWoundClock | None = None,
 ) -> AsyncIterator[Peer]:
     """A validator that has connected and said nothing."""
     ours, theirs = pipe_pair()
     terms = Terms(clock or SystemClock(), verify, ss58_from_public_key, allow_static)
     conversation = asyncio.create_task(
-        hold(Link(ours, CODEC, clock=terms.clock), Visitor("1", "2", challenged), terms)
+        hold(
+            Link(ours, CODEC, clock=terms.clock),
+            Visitor("1", "2", challenged, job_control),
+            terms,
+        )
     )
     try:
         yield Peer(theirs, hotkey)
@@ -117,9 +122,11 @@ async def met(
 
 
 @asynccontextmanager
-async def let_in(hotkey: Hotkey = BOB, clock: HandWoundClock | None = None) -> AsyncIterator[Peer]:
+async def let_in(
+    hotkey: Hotkey = BOB, clock: HandWoundClock | None = None, *, job_control: bool = False
+) -> AsyncIterator[Peer]:
     await in_database(fleet.allow)(hotkey.ss58)
-    async with met(hotkey, clock=clock) as peer:
+    async with met(hotkey, clock=clock, job_control=job_control) as peer:
         assert (await peer.answer_challenge()).status == "success"
         yield peer
 

@@ -33,6 +33,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, JsonValue]:
     limits = spec.limits
     config: dict[str, JsonValue] = {
         "NetworkMode": spec.network,
+        "Dns": list(spec.dns),
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "CapDrop": ["ALL"],

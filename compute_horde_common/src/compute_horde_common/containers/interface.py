@@ -79,7 +79,8 @@ class ContainerSpec:
 
     An empty ``command`` means the image's own, ``entrypoint=None`` likewise. ``gpus`` is "none",
     "all" or device ids. ``capabilities`` are given back out of the none it has. ``ports`` publishes
-    a port of the container at a port of the host, or at a free one of a range: "6000-6999".
+    a port of the container at a port of the host, or at a free one of a range: "6000-6999". ``dns``
+    are the addresses of name servers; none means the engine's own.
     ``init`` puts a small init process before the program: it passes signals on, but images that
     bring their own init break under it, and a missing program looks like one that exits with 127.
     """
@@ -98,6 +99,7 @@ class ContainerSpec:
     working_dir: str | None = None
     capabilities: tuple[str, ...] = ()
     ports: Mapping[int, str] = field(default_factory=dict)
+    dns: tuple[str, ...] = ()
     init: bool = False
     runtime: str | None = None
     oom_score: int = 0

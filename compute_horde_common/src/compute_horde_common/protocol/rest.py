@@ -1,7 +1,7 @@
 """The facilitator's REST bodies, used by facilitator and SDK alike."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,6 +59,14 @@ class StatusEntry(BaseModel):
     created_at: datetime
 
 
+class ProgressView(BaseModel):
+    """How far a job says it is, in percent, and when it said so."""
+
+    percent: float
+    text: str
+    at: datetime
+
+
 class JobView(BaseModel):
     """A job as the API shows it. ``status`` is the label that old clients read."""
 
@@ -92,7 +100,27 @@ class JobView(BaseModel):
     streaming_server_cert: str | None = ""
     streaming_server_address: str | None = ""
     streaming_server_port: int | None = 0
+    cancel_requested_at: datetime | None = None
+    progress: ProgressView | None = None
     status_history: list[StatusEntry]
+
+
+class LogPieceView(BaseModel):
+    """A piece of a job's output; ``dropped`` bytes are missing just before it."""
+
+    number: int
+    stream: Literal["stdout", "stderr"]
+    text: str
+    dropped: int
+    created_at: datetime
+
+
+class LogPage(BaseModel):
+    """Answer of ``GET /api/v1/jobs/{uuid}/logs/``; there is no next page when ``ended``."""
+
+    pieces: list[LogPieceView]
+    next_offset: int
+    ended: bool
 
 
 class JobPage(BaseModel):

@@ -33,6 +33,7 @@ from facilitator.domain.refusals import (
     NoValidator,
     Refused,
     TooLarge,
+    TooMany,
     WrongSignature,
     WrongType,
 )
@@ -42,12 +43,14 @@ STATUS: Final[Mapping[type[Refused], HTTPStatus]] = {
     NotFound: HTTPStatus.NOT_FOUND,
     NotLoggedIn: HTTPStatus.UNAUTHORIZED,
     WrongSignature: HTTPStatus.UNAUTHORIZED,
+    TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     WrongType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """Every other refusal is a 400."""
 WHOLE_BODY: Final = "non_field_errors"
 MOST_ERRORS: Final = 20
+RETRY_AFTER_SECONDS: Final = 30
 LONGEST_TEXT: Final = 500
 
 log = structlog.get_logger(__name__)
@@ -125,6 +128,8 @@ def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
     response = JsonResponse(_body(request, error), status=status, safe=False)
     if status is HTTPStatus.UNAUTHORIZED and not isinstance(error, WrongSignature):
         response["WWW-Authenticate"] = "Bearer"
+    if status is HTTPStatus.TOO_MANY_REQUESTS:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 

@@ -2,7 +2,7 @@
 
 `Malformed` (named fields are wrong), `NoValidator`, `Conflict`, `NotFound`, `AlreadyReported`,
 `NotLoggedIn`, `LoginRefused` with `WrongSignature` under it, and of a body `TooLarge`, `NotJson`
-and `WrongType`. `JobUnknown` is said to validators.
+and `WrongType`; `TooMany` where too much is wanted at once. `JobUnknown` is said to validators.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,10 @@ class NotFound(Refused):
 
 class AlreadyReported(Refused):
     """A job can be reported once."""
+
+
+class TooMany(Refused):
+    """The sender has as many of these open as one may have."""
 
 
 class NotLoggedIn(Refused):

@@ -39,6 +39,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job said it is, in percent, and when."""
+
+    percent: float
+    text: str
+    at: datetime
+
+    def shown(self) -> dict[str, JsonValue]:
+        """As the API shows it."""
+        return {"percent": self.percent, "text": self.text, "at": _text(self.at)}
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """A job as it is stored; ``spec`` is JSON text."""
 
@@ -50,12 +63,14 @@ class Facts:
     status: str
     created_at: datetime
     last_update: datetime
+    cancel_requested_at: datetime | None = None
+    progress: Progress | None = None
 
 
 def job_view(job: Facts, history: Sequence[Entry]) -> View:
     """The job object of the API; ``history`` is in the order of time."""
     spec = _OBJECT.validate_json(job.spec)
-    told = {entry.status: _metadata(entry) for entry in history}
+    told = {entry.status: metadata_of(entry) for entry in history}
     newest = _member(told.get(job.status, {}), "miner_response")
     result = _member(told.get(JobStatus.COMPLETED, {}), "miner_response")
     server = _member(told.get(JobStatus.STREAMING_READY, {}), "streaming_details")
@@ -76,19 +91,24 @@ def job_view(job: Facts, history: Sequence[Entry]) -> View:
         "streaming_server_cert": server.get("streaming_server_cert", ""),
         "streaming_server_address": server.get("streaming_server_address", ""),
         "streaming_server_port": server.get("streaming_server_port", 0),
-        "status_history": [
-            {
-                "status": entry.status,
-                "metadata": told[entry.status],
-                "created_at": _text(entry.at),
-            }
-            for entry in history
-        ],
+        "cancel_requested_at": job.cancel_requested_at,
+        "progress": job.progress.shown() if job.progress else None,
+        "status_history": [_line(entry, told[entry.status]) for entry in history],
     }
 
 
-def _metadata(entry: Entry) -> dict[str, JsonValue]:
+def entry_view(entry: Entry) -> dict[str, JsonValue]:
+    """A line of a job's history."""
+    return _line(entry, metadata_of(entry))
+
+
+def metadata_of(entry: Entry) -> dict[str, JsonValue]:
+    """What there is to say about a status."""
     return _OBJECT.validate_json(entry.metadata) if entry.metadata else {}
+
+
+def _line(entry: Entry, metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"status": entry.status, "metadata": metadata, "created_at": _text(entry.at)}
 
 
 def _member(value: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:

@@ -1,12 +1,13 @@
 """The facilitator's side of its conversation with a validator.
 
-Jobs and reports lie in the outbox. A job is said again until the validator tells any status of it,
-which may be on another socket or after a restart; a report is said once, since nothing confirms it.
+Jobs, cancellations and reports lie in the outbox. A job is said again until the validator tells any
+status of it, which may be on another socket or after a restart; a cancellation until the job has
+ended; a report is said once, since nothing confirms it.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -42,12 +43,13 @@ from compute_horde_common.protocol.facilitator_validator import (
     ValidatorToFacilitator,
     challenge_text,
 )
+from compute_horde_common.protocol.live import JOB_CONTROL, JobLog, JobProgress
 from compute_horde_common.protocol.signatures import hex_verified
 from compute_horde_common.telemetry.metrics import LINKS_OPEN, OUTBOX_SENT, REFUSALS
 from facilitator import wiring
 from facilitator.config import config
 from facilitator.domain.refusals import JobUnknown
-from facilitator.services import fleet, jobs
+from facilitator.services import fleet, jobs, live
 
 AUTHENTICATION_SECONDS: Final = 20.0
 LEASE_SECONDS: Final = 10.0
@@ -103,11 +105,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What a peer said in its handshake; ``challenged`` if it knows the challenge."""
+    """What a peer said in its handshake; ``challenged`` if it knows the challenge, and
+    ``job_control`` if it knows that besides."""
 
     version: str = ""
     runner_version: str = ""
     challenged: bool = False
+    job_control: bool = False
 
 
 async def converse(pipe: ConsumerPipe) -> None:
@@ -116,7 +120,8 @@ async def converse(pipe: ConsumerPipe) -> None:
     visitor = Visitor(
         version=headers.get("x-validator-version", "").replace("\0", ""),
         runner_version=headers.get("x-validator-runner-version", "").replace("\0", ""),
-        challenged=pipe.scope.subprotocol == CHALLENGE_FEATURE,
+        challenged=pipe.scope.subprotocol in {JOB_CONTROL, CHALLENGE_FEATURE},
+        job_control=pipe.scope.subprotocol == JOB_CONTROL,
     )
     terms = Terms(
         clock=wiring.clock(),
@@ -142,9 +147,15 @@ async def hold(link: ValidatorLink, visitor: Visitor, terms: Terms) -> None:
     with structlog.contextvars.bound_contextvars(validator=hotkey):
         connect = in_database(fleet.connect)
         now = terms.clock.now()
-        number = await connect(hotkey, visitor.version, visitor.runner_version, now)
-        log.info("validator connected", challenged=visitor.challenged)
-        await _Conversation(link, hotkey, number, terms.clock).hold()
+        control = visitor.job_control
+        number = await connect(
+            hotkey, visitor.version, visitor.runner_version, now, job_control=control
+        )
+        log.info("validator connected", challenged=visitor.challenged, job_control=control)
+        mailboxes = [fleet.mailbox_of(hotkey)]
+        if control:
+            mailboxes.append(fleet.control_mailbox_of(hotkey))
+        await _Conversation(link, hotkey, number, terms.clock, mailboxes=mailboxes).hold()
         log.info("validator disconnected")
 
 
@@ -237,13 +248,23 @@ class _Gate:
 
 
 class _Conversation:
-    """With a validator that was let in; ``number`` is its socket's."""
+    """With a validator that was let in; ``number`` is its socket's, and what lies in ``mailboxes``
+    may be said on it."""
 
-    def __init__(self, link: ValidatorLink, hotkey: str, number: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        link: ValidatorLink,
+        hotkey: str,
+        number: int,
+        clock: Clock,
+        *,
+        mailboxes: Sequence[str],
+    ) -> None:
         self._link = link
         self._hotkey = hotkey
         self._number = number
         self._clock = clock
+        self._mailboxes = mailboxes
         self._heard_at = clock.now()
         self._sent: dict[int, datetime] = {}
         self._unreadable = 0
@@ -275,6 +296,8 @@ class _Conversation:
                     await self._close(CLOSE_NOT_A_VALIDATOR, "heartbeat came too late")
             case StatusUpdate():
                 await self._link.send(await self._recorded(message))
+            case JobLog() | JobProgress():
+                await self._record_live(message)
             case MachineSpecsUpdate():
                 log.debug("machine specs ignored", miner=message.miner_hotkey[:64])
             case Unreadable():
@@ -283,6 +306,10 @@ class _Conversation:
                 await self._link.send(
                     Response.refusal("auth.already_authenticated", "this is known already")
                 )
+
+    async def _record_live(self, message: JobLog | JobProgress) -> None:
+        record = in_database(live.record)
+        await record(message, validator=self._hotkey, at=self._clock.now())
 
     async def _recorded(self, update: StatusUpdate) -> Response:
         try:
@@ -303,15 +330,19 @@ class _Conversation:
             await self._close(POLICY_VIOLATION, "too many malformed frames")
 
     async def _deliver(self) -> NoReturn:
-        recipient = fleet.mailbox_of(self._hotkey)
-        async with listening(outbox.topic(recipient), clock=self._clock) as ear:
+        topics = [outbox.topic(mailbox) for mailbox in self._mailboxes]
+        async with listening(*topics, clock=self._clock) as ear:
             while True:
-                rows = await self._claim(recipient)
-                for row in rows:
-                    await self._say(row)
+                claims = [await self._say_due(mailbox) for mailbox in self._mailboxes]
                 # What is put after a claim rings the ear: looking again would find nothing.
-                if len(rows) < CLAIMED_AT_ONCE:
+                if max(claims) < CLAIMED_AT_ONCE:
                     await ear.wait(within=POLL_SECONDS)
+
+    async def _say_due(self, mailbox: str) -> int:
+        rows = await self._claim(mailbox)
+        for row in rows:
+            await self._say(row)
+        return len(rows)
 
     async def _claim(self, recipient: str) -> list[Outbox]:
         """What is due, noted as ours; a claim that is cancelled half-way is made all the same."""

@@ -2,7 +2,7 @@
 
 from facilitator.models.accounts import AllowedHotkey, SpentNonce
 from facilitator.models.fleet import Source, Validator, ValidatorConnection
-from facilitator.models.jobs import CheatReport, Job, StatusChange
+from facilitator.models.jobs import CheatReport, Job, StatusChange, StoredPiece
 
 __all__ = [
     "AllowedHotkey",
@@ -11,6 +11,7 @@ __all__ = [
     "Source",
     "SpentNonce",
     "StatusChange",
+    "StoredPiece",
     "Validator",
     "ValidatorConnection",
 ]

@@ -40,6 +40,9 @@ class ValidatorConnection(models.Model):
     validator = models.ForeignKey(Validator, on_delete=models.CASCADE, related_name="connections")
     connected_at = models.DateTimeField()
     last_heartbeat = models.DateTimeField(db_index=True)
+    job_control = models.BooleanField(
+        default=False, help_text="takes cancellations, and tells output and progress"
+    )
 
     class Meta:
         ordering = ("-connected_at",)

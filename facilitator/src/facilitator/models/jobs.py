@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from compute_horde_common.contrib.django.models import HOTKEY_LENGTH
 from compute_horde_common.jobs.lifecycle import JobStatus
+from compute_horde_common.protocol.live import MAX_PROGRESS_CHARACTERS
 from facilitator.models.fleet import Validator
 
 STATUSES = [(status.value, status.value) for status in JobStatus]
@@ -16,7 +17,7 @@ ENDED = [status.value for status in JobStatus if status.is_end]
 
 
 class Job(models.Model):
-    """A job that somebody submitted."""
+    """A job that somebody submitted. Its progress is what it said last."""
 
     uuid = models.UUIDField(primary_key=True, default=uuid.uuid4)
     hotkey = models.CharField(max_length=HOTKEY_LENGTH, help_text="who submitted it")
@@ -43,7 +44,13 @@ class Job(models.Model):
         null=True, help_text="when it fails if the validator says nothing; empty once it ended"
     )
     created_at = models.DateTimeField()
-    last_update = models.DateTimeField()
+    last_update = models.DateTimeField(help_text="when it reached its status")
+    cancel_requested_at = models.DateTimeField(null=True)
+    progress_percent = models.FloatField(null=True, help_text="as the job says")
+    progress_text = models.CharField(max_length=MAX_PROGRESS_CHARACTERS, blank=True, default="")
+    progress_at = models.DateTimeField(null=True)
+    log_bytes = models.PositiveBigIntegerField(default=0, help_text="of its output, told so far")
+    log_pieces = models.PositiveIntegerField(default=0, help_text="of its output, told so far")
 
     class Meta:
         ordering = ("-created_at",)
@@ -82,6 +89,27 @@ class StatusChange(models.Model):
     @override
     def __str__(self) -> str:
         return self.status
+
+
+class StoredPiece(models.Model):
+    """A piece of what a job wrote. Readers ask for them by their numbers, which count from 0."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="pieces", db_index=False)
+    number = models.PositiveBigIntegerField()
+    stream = models.CharField(max_length=6)
+    text = models.TextField()
+    dropped = models.PositiveBigIntegerField(
+        default=0, help_text="bytes of output that are missing just before it"
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("number",)
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="piece_once_per_job")]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.number} of {self.job_id}"
 
 
 class CheatReport(models.Model):

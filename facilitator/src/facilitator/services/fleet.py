@@ -18,6 +18,11 @@ def mailbox_of(ss58: str) -> str:
     return f"validator.{ss58}"
 
 
+def control_mailbox_of(ss58: str) -> str:
+    """The recipient of what only those sockets of a validator may get that know job control."""
+    return f"validator.{ss58}.control"
+
+
 def is_active(ss58: str) -> bool:
     """Whether a hotkey is a validator's that may connect."""
     return Validator.objects.filter(ss58=ss58, active=True).exists()
@@ -31,14 +36,25 @@ def is_connected(ss58: str, at: datetime) -> bool:
     ).exists()
 
 
+def takes_cancellations(ss58: str, at: datetime) -> bool:
+    """Whether a cancellation reaches a validator, now or when it is back: False if all of its
+    sockets are of the kind that cannot take one."""
+    fresh = at - timedelta(seconds=CONNECTED_SECONDS)
+    sockets = ValidatorConnection.objects.filter(validator_id=ss58, last_heartbeat__gte=fresh)
+    kinds = set(sockets.values_list("job_control", flat=True))
+    return kinds != {False}
+
+
 @transaction.atomic
-def connect(ss58: str, version: str, runner_version: str, at: datetime) -> int:
+def connect(
+    ss58: str, version: str, runner_version: str, at: datetime, *, job_control: bool = False
+) -> int:
     """Notes a new socket of a validator; its number is for the functions below."""
     Validator.objects.filter(ss58=ss58).update(
         version=version[:VERSION_LENGTH], runner_version=runner_version[:VERSION_LENGTH]
     )
     return ValidatorConnection.objects.create(
-        validator_id=ss58, connected_at=at, last_heartbeat=at
+        validator_id=ss58, connected_at=at, last_heartbeat=at, job_control=job_control
     ).id
 
 
@@ -55,7 +71,8 @@ def disconnect(connection: int, ss58: str, unconfirmed: Collection[int]) -> None
     if not unconfirmed:
         return
     Outbox.objects.filter(id__in=unconfirmed).update(not_before=None)
-    wake_on_commit(outbox.topic(mailbox_of(ss58)))
+    for mailbox in (mailbox_of(ss58), control_mailbox_of(ss58)):
+        wake_on_commit(outbox.topic(mailbox))
 
 
 @transaction.atomic

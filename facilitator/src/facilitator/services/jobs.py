@@ -7,6 +7,7 @@ import structlog
 from django.db import IntegrityError, transaction
 
 from compute_horde_common.contrib.django import outbox
+from compute_horde_common.contrib.django.mailbox import wake_on_commit
 from compute_horde_common.jobs.failures import HordeFailure, HordeFailureReason, Participant
 from compute_horde_common.jobs.lifecycle import IllegalMove, JobStatus, advance
 from compute_horde_common.protocol.facilitator_validator import StatusMetadata, StatusUpdate
@@ -15,6 +16,7 @@ from facilitator.domain.refusals import Conflict, JobUnknown, NoValidator
 from facilitator.domain.submissions import Submission, frame_of, later, run_seconds
 from facilitator.models import Job, StatusChange
 from facilitator.services import fleet
+from facilitator.services.topics import job_topic
 
 ENDED_AT_ONCE = 500
 EVICTED_AT_ONCE = 1000
@@ -88,6 +90,8 @@ def move(
     _note(job_uuid, to, at, metadata)
     if now is JobStatus.SENT:
         outbox.withdraw(fleet.mailbox_of(job.validator_id), str(job_uuid))
+    if to.is_end:
+        outbox.withdraw(fleet.control_mailbox_of(job.validator_id), str(job_uuid))
 
 
 def record(update: StatusUpdate, *, validator: str, at: datetime) -> None:
@@ -177,6 +181,7 @@ def _note(
         metadata=metadata.model_dump_json(exclude_none=True) if metadata else "",
         at=at,
     )
+    wake_on_commit(job_topic(job_uuid))
     transaction.on_commit(JOB_MOVES.labels("facilitator", status.value).inc)
     log.info("job moved", job=str(job_uuid), status=status.value)
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from compute_horde_common.jobs.lifecycle import JobStatus
 from facilitator.domain.refusals import NotFound
-from facilitator.domain.views import Entry, Facts, View, job_view
+from facilitator.domain.views import Entry, Facts, Progress, View, job_view
 from facilitator.models import Job, StatusChange
 
 LAST_PAGE = 0
@@ -67,6 +67,13 @@ def page(hotkey: str, *, number: int, size: int, tag: str | None, uuids: Sequenc
     return Page(chosen, pages, count, _views(list(found[start : start + size])))
 
 
+def progress_of(job: Job) -> Progress | None:
+    """What a job said last of how far it is, if it said anything."""
+    if job.progress_percent is None or job.progress_at is None:
+        return None
+    return Progress(job.progress_percent, job.progress_text, job.progress_at)
+
+
 def _selected(hotkey: str, tag: str | None, uuids: Sequence[UUID]) -> QuerySet[Job]:
     found = Job.objects.filter(hotkey=hotkey).order_by("-created_at", "-uuid")
     if tag is not None:
@@ -94,4 +101,6 @@ def _facts(job: Job) -> Facts:
         status=job.status,
         created_at=job.created_at,
         last_update=job.last_update,
+        cancel_requested_at=job.cancel_requested_at,
+        progress=progress_of(job),
     )

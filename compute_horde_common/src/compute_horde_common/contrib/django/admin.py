@@ -50,7 +50,7 @@ class ReadOnly:
 class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     """For rows that only the service writes."""
 
-    actions = None
+    actions: tuple[str, ...] | None = None
 
 
 class TabularInline(ReadOnly, _TabularInline):
