@@ -21,7 +21,14 @@ UNIONS = {
     "executor_to_miner": me.ExecutorToMiner,
 }
 # Said only to a peer that announced in the handshake that it knows them.
-OURS_ALONE = {"AuthChallenge", "ChallengeAuthentication"}
+OURS_ALONE = {
+    "AuthChallenge",
+    "ChallengeAuthentication",
+    "CancelJob",
+    "HostUnfit",
+    "JobLog",
+    "JobProgress",
+}
 PASSED_ON = {"OfferJob", "StartJob"}
 FROM_EXECUTORS = {
     "ExecutorReady",

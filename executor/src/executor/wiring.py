@@ -1,9 +1,12 @@
 """Which implementations an executor uses.
 
 The HTTP client is imported when a job first needs it: that takes 0.2 s of CPU, and most jobs have
-neither URLs to read nor to write to. So is the hub's client, which takes 0.4 s.
+neither URLs to read nor to write to. So is the hub's client, which takes 0.4 s, and what makes
+certificates.
 """
 
+import ssl
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from compute_horde_common.transfer.fetch import Fetcher
     from compute_horde_common.transfer.huggingface import Hub
     from compute_horde_common.transfer.send import Sender
+    from executor.streaming.certificates import Identity
 
 log = structlog.get_logger(__name__)
 
@@ -75,3 +79,19 @@ def nvidia_library() -> Nvml | None:
 
     library: Nvml = pynvml
     return library
+
+
+def new_identity(host: str | None, now: datetime) -> "Identity":
+    """Who a streaming job's TLS server is; ``ValueError`` for a host that no certificate names."""
+    from executor.streaming import certificates  # noqa: PLC0415 - see the module
+
+    return certificates.new_identity(host, now)
+
+
+def client_context(identity: "Identity", certificate: str) -> tuple[bytes, ssl.SSLContext]:
+    """A client's certificate as DER, and the TLS that lets in nobody else; ``ValueError`` or
+    ``ssl.SSLError`` if the text is none."""
+    from executor.streaming import certificates  # noqa: PLC0415 - see the module
+
+    client = certificates.pinned_der(certificate)
+    return client, certificates.server_context(identity, client)

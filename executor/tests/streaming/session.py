@@ -2,9 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from executor.streaming.certificates import VALID, Identity, new_identity
 from tests.stand import JOB, PATIENCE, Stand, inline, offer, start
 
 PROGRAM = (Path(__file__).parent / "server.py").read_text()
+FILES = {"server.py": PROGRAM}
+LONG = Limits(download=10, execution=60, upload=5, streaming_start=20)
+SHORT = Limits(download=1, execution=1, upload=1, streaming_start=2, leeway=1)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -72,13 +75,19 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    stand: Stand, image: str, folder: Path, author: Identity | None = None
+    stand: Stand,
+    image: str,
+    folder: Path,
+    author: Identity | None = None,
+    files: Mapping[str, str] = FILES,
 ) -> AsyncIterator[Session]:
-    """A job whose ``/health`` is well; it is ended with the block."""
+    """A job whose ``/health`` is well, its program among ``files``; it is ended with the block."""
     author = author or somebody()
+    # The programs do not heed SIGTERM.
+    stand.config = replace(stand.config, cancel_grace_seconds=0)
     async with asyncio.TaskGroup() as group:
         group.create_task(stand.serve())
-        await _begin(stand, image, author.certificate, "200")
+        await _begin(stand, image, author.certificate, "200", LONG, files)
         ready = await stand.miner.expect(StreamingReady, within=PATIENCE)
         running = Session(ready, author, folder, stand)
         yield running
@@ -90,15 +99,21 @@ async def outcome(stand: Stand, image: str, certificate: str, answers: str) -> l
     """All that is said of a job that is not ended from outside."""
     async with asyncio.TaskGroup() as group:
         group.create_task(stand.serve())
-        await _begin(stand, image, certificate, answers)
+        await _begin(stand, image, certificate, answers, SHORT, FILES)
         return await stand.said()
     raise AssertionError("the group passes every failure on")
 
 
-async def _begin(stand: Stand, image: str, certificate: str, answers: str) -> None:
+async def _begin(
+    stand: Stand,
+    image: str,
+    certificate: str,
+    answers: str,
+    limits: Limits,
+    files: Mapping[str, str],
+) -> None:
     details = {"public_key": certificate, "executor_ip": "127.0.0.1"}
-    volume = inline({"server.py": PROGRAM})
-    limits = Limits(download=10, execution=5, upload=5, streaming_start=3)
+    volume = inline(dict(files))
     offered = offer(limits, docker_image=image, streaming_details=details, volume=volume)
     await stand.miner.send(offered)
     await stand.miner.expect(ExecutorReady, within=PATIENCE)

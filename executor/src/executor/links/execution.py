@@ -2,7 +2,6 @@
 their way to the miner, its disk watched, and for streaming jobs a door for the client."""
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
-from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -31,7 +30,7 @@ from executor.stages.run import (
     with_output,
 )
 from executor.stages.sandbox import Host, Program, container_for, limits_for
-from executor.stages.streaming import network_for, streaming
+from executor.stages.streaming import joined, network_for, streaming
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +125,7 @@ class Execution:
                 limits=limits_for(promised, self._config, _host()),
                 gpus=self._gpus(job),
             )
-        return replace(spec, network=network)
+        return joined(spec, network)
 
     def _live(self, container_id: str, tree: JobTree) -> AbstractAsyncContextManager[None]:
         """What the miner hears meanwhile, if it wants to."""

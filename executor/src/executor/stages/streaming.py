@@ -7,13 +7,14 @@ is possible the job fails; it never gets a more open network.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from compute_horde_common.clock import Clock
-from compute_horde_common.containers.interface import ContainerEngine
+from compute_horde_common.containers.interface import ContainerEngine, ContainerSpec
 from compute_horde_common.containers.labels import JOB_LABEL, OWNER_LABEL, TOKEN_LABEL
 from compute_horde_common.jobs.failures import (
     HordeFailure,
@@ -25,14 +26,18 @@ from compute_horde_common.jobs.failures import (
     Stage,
 )
 from compute_horde_common.jobs.spec import StreamingDetails
+from executor import wiring
 from executor.config import ExecutorConfig
-from executor.streaming.certificates import new_identity, pinned_der, server_context
 from executor.streaming.namespace import NoEntry, entered
 from executor.streaming.relay import Connect, Relay
 
 JOB_PORT = 8000
 HEALTH_SECONDS = 25
 """How long a job may take to answer ``/health`` with 200 (the live network's limit)."""
+
+NO_RESOLVER = "192.0.2.1"
+"""Of the addresses that nobody has (RFC 5737). Docker before 26 asks the host's name servers even
+for containers that nothing leads out of (CVE-2024-29018), unless they have one of their own."""
 
 _TRY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
@@ -73,6 +78,12 @@ async def network_for(
         await engine.remove_network(name)
 
 
+def joined(spec: ContainerSpec, network: str) -> ContainerSpec:
+    """The same container in a network of `network_for`."""
+    dns = () if network == "none" else (NO_RESOLVER,)
+    return replace(spec, network=network, dns=dns)
+
+
 @asynccontextmanager
 async def streaming(
     engine: ContainerEngine,
@@ -92,15 +103,15 @@ async def streaming(
     """
     async with AsyncExitStack() as stack:
         address, connect = await _way_in(engine, container_id, network, stack)
-        client = _pinned(details)
-        identity = await asyncio.to_thread(new_identity, details.executor_ip, clock.now())
+        client, context, certificate = await asyncio.to_thread(_identify, details, clock.now())
         listener = stack.enter_context(_listener(config))
-        context = server_context(identity, client)
         stranger = None if network == "none" else address
         await _until_healthy(connect, min(within, HEALTH_SECONDS), clock)
-        relay = asyncio.ensure_future(Relay(listener, context, client, connect, stranger).serve())
+        relay = asyncio.ensure_future(
+            Relay(listener, context, client, connect, stranger=stranger).serve()
+        )
         stack.push_async_callback(_ended, relay)
-        yield Endpoint(identity.certificate, await _public_port(engine, listener, config))
+        yield Endpoint(certificate, await _public_port(engine, listener, config))
 
 
 async def _way_in(
@@ -132,16 +143,22 @@ async def _connected(address: tuple[str, int]) -> socket.socket:
     return made
 
 
-def _pinned(details: StreamingDetails) -> bytes:
+def _identify(details: StreamingDetails, now: datetime) -> tuple[bytes, ssl.SSLContext, str]:
+    """The client's certificate (DER), the TLS that lets it in, and our certificate (PEM)."""
     try:
-        return pinned_der(details.public_key)
+        identity = wiring.new_identity(details.executor_ip, now)
     except ValueError as fault:
+        raise _failed(f"{details.executor_ip!r} is no address for a certificate: {fault}") from None
+    try:
+        client, context = wiring.client_context(identity, details.public_key)
+        return client, context, identity.certificate
+    except (ValueError, ssl.SSLError) as fault:
         raise JobFailed(
             JobFailure(
                 reason=JobFailureReason.UNKNOWN,
                 stage=Stage.STREAMING_STARTUP,
-                message="The public key of the streaming job's client is no PEM certificate:"
-                f" {str(fault)[:200]}",
+                message="The public key of the streaming job's client is no PEM certificate that"
+                f" can be used: {str(fault)[:200]}",
             )
         ) from None
 

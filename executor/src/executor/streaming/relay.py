@@ -17,9 +17,13 @@ HANDSHAKE_SECONDS = 5.0
 SHUTDOWN_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
 MAX_CONNECTIONS = 256
+"""Of the client; more wait for one that ends."""
+MAX_HANDSHAKES = 128
+"""Of those who have not shown yet that they are the client."""
 
 _BUFFER_BYTES = 256 * 1024
 _HIGH_WATER_BYTES = 1024 * 1024
+_ACCEPT_PAUSE_SECONDS = 0.1
 
 Connect = Callable[[], Awaitable[socket.socket]]
 
@@ -29,12 +33,16 @@ log = structlog.get_logger(__name__)
 class Relay:
     """Serves one listening socket.
 
+    Strangers cannot keep the client out: those who have not shown its certificate have places of
+    their own, and the one that has taken longest makes room for the next.
+
     Args:
         listener: where clients connect.
         context: the TLS that they have to speak.
         client: the only certificate (DER) that is let in.
         connect: opens a connection to the job.
         stranger: an address from which nobody is let in: the job's own, where it can reach us.
+        handshake_seconds: how long a handshake may take.
     """
 
     def __init__(
@@ -43,35 +51,52 @@ class Relay:
         context: ssl.SSLContext,
         client: bytes,
         connect: Connect,
+        *,
         stranger: str | None = None,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._listener = listener
         self._context = context
         self._client = client
         self._connect = connect
         self._stranger = stranger
+        self._handshake_seconds = handshake_seconds
         self._lanes = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._unknown: dict[asyncio.Task[None], None] = {}
 
     async def serve(self) -> None:
         """Accepts until it is cancelled; then all connections are closed."""
-        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._lanes.acquire()
-                accepted, address = await loop.sock_accept(self._listener)
-                group.create_task(self._hold(accepted, address[0]))
+                accepted, peer = await self._accept()
+                if peer == self._stranger:
+                    accepted.close()
+                    continue
+                if len(self._unknown) >= MAX_HANDSHAKES:
+                    next(iter(self._unknown)).cancel()
+                task = group.create_task(self._hold(accepted))
+                self._unknown[task] = None
+                task.add_done_callback(lambda done: self._unknown.pop(done, None))
 
-    async def _hold(self, accepted: socket.socket, peer: str) -> None:
-        try:
-            if peer == self._stranger:
-                accepted.close()
+    async def _accept(self) -> tuple[socket.socket, str]:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(self._listener)
+            except OSError as failure:
+                # Too many open files, say; those that are open close by themselves.
+                log.warning("client cannot be accepted", reason=failure.strerror)
+                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
             else:
-                await self._relay(accepted)
+                return accepted, str(address[0])
+
+    async def _hold(self, accepted: socket.socket) -> None:
+        try:
+            await self._relay(accepted)
         except (OSError, ssl.SSLError, TimeoutError) as failure:
             log.info("client turned away", reason=type(failure).__name__)
         finally:
             accepted.close()
-            self._lanes.release()
 
     async def _relay(self, accepted: socket.socket) -> None:
         outside = await self._shake_hands(accepted)
@@ -80,11 +105,13 @@ class Relay:
             if outside.peer_certificate() != self._client:
                 log.warning("client with another certificate")
                 return
-            inside = await self._reach_job()
-            ends.append(inside)
-            outside.pass_to(inside)
-            inside.pass_to(outside)
-            await asyncio.wait({outside.lost, inside.lost})
+            self._unknown.pop(_this_task(), None)
+            async with self._lanes:
+                inside = await self._reach_job()
+                ends.append(inside)
+                outside.pass_to(inside)
+                inside.pass_to(outside)
+                await asyncio.wait({outside.lost, inside.lost})
         finally:
             for end in ends:
                 end.abort()
@@ -95,7 +122,7 @@ class Relay:
             _End,
             accepted,
             ssl=self._context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_handshake_timeout=self._handshake_seconds,
             ssl_shutdown_timeout=SHUTDOWN_SECONDS,
         )
         return end
@@ -105,6 +132,13 @@ class Relay:
             reached = await self._connect()
         _, end = await asyncio.get_running_loop().create_connection(_End, sock=reached)
         return end
+
+
+def _this_task() -> asyncio.Task[None]:
+    task: asyncio.Task[None] | None = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a relayed connection is held by a task")
+    return task
 
 
 class _End(asyncio.BufferedProtocol):
