@@ -151,7 +151,6 @@ def _identify(details: StreamingDetails, now: datetime) -> tuple[bytes, ssl.SSLC
         raise _failed(f"{details.executor_ip!r} is no address for a certificate: {fault}") from None
     try:
         client, context = wiring.client_context(identity, details.public_key)
-        return client, context, identity.certificate
     except (ValueError, ssl.SSLError) as fault:
         raise JobFailed(
             JobFailure(
@@ -161,6 +160,7 @@ def _identify(details: StreamingDetails, now: datetime) -> tuple[bytes, ssl.SSLC
                 f" can be used: {str(fault)[:200]}",
             )
         ) from None
+    return client, context, identity.certificate
 
 
 def _listener(config: ExecutorConfig) -> socket.socket:
