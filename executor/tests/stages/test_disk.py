@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -77,12 +77,19 @@ async def does(engine: DockerEngine, container: str, tree: JobTree, script: str)
         assert (await engine.wait(container)).code == 0
 
 
+async def first_look(watching: Coroutine[None, None, None], clock: HandWoundClock) -> None:
+    """Lets the time pass after which the disk is looked at, and the look end."""
+    task = asyncio.ensure_future(watching)
+    await clock.advance(2)
+    async with asyncio.timeout(PATIENCE):
+        await task
+
+
 async def verdict(
     engine: DockerEngine, container: str, tree: JobTree, clock: HandWoundClock
 ) -> JobFailure:
     with pytest.raises(JobFailed) as caught:
-        async with asyncio.timeout(PATIENCE):
-            await watch_disk(engine, container, tree, LIMIT, clock)
+        await first_look(watch_disk(engine, container, tree, LIMIT, clock), clock)
     assert isinstance(caught.value.failure, JobFailure)
     return caught.value.failure
 
@@ -161,6 +168,7 @@ async def test_a_job_whose_files_cannot_be_counted_is_told_so(
 ) -> None:
     async with CountingEngine() as engine:
         watching = asyncio.ensure_future(watch_disk(engine, "job", tree, LIMIT, clock))
+        await clock.advance(2)
         await engine.counting.wait()
         await clock.advance(30)
 
@@ -171,8 +179,10 @@ async def test_a_job_whose_files_cannot_be_counted_is_told_so(
 async def test_a_full_disk_is_the_host_s_fault(
     engine: DockerEngine, container: str, tree: JobTree, clock: HandWoundClock
 ) -> None:
+    watching = watch_disk(engine, container, tree, LIMIT, clock, min_free_bytes=1 << 60)
+
     with pytest.raises(StorageFailed, match="Free some, or lower JOB_DISK_BYTES"):
-        await watch_disk(engine, container, tree, LIMIT, clock, min_free_bytes=1 << 60)
+        await first_look(watching, clock)
 
 
 def test_a_disk_with_room_is_fine(tmp_path: Path) -> None:
@@ -267,7 +277,7 @@ async def test_a_watch_ends_with_its_job(
     engine: DockerEngine, container: str, tree: JobTree, clock: HandWoundClock
 ) -> None:
     watching = asyncio.ensure_future(watch_disk(engine, container, tree, LIMIT, clock))
-    await asyncio.wait([watching], timeout=0.1)
+    await clock.advance(2)
 
     watching.cancel()
 

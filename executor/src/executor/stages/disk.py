@@ -45,7 +45,7 @@ async def watch_disk(
     *,
     min_free_bytes: int = MIN_FREE_BYTES,
 ) -> None:
-    """Looks every two seconds, until it is cancelled.
+    """Looks every two seconds, until it is cancelled; a short job is not looked at at all.
 
     Raises:
         JobFailed: the job has filled more than it may; its container is to be killed.
@@ -53,6 +53,7 @@ async def watch_disk(
         EngineError: the engine cannot be asked.
     """
     while True:
+        await clock.sleep_until(clock.now() + _PAUSE)
         check_floor(tree.path, min_free_bytes)
         taken = await in_thread(lambda stop: space_taken(tree.path, stop))
         if excess := taken.excess():
@@ -60,7 +61,6 @@ async def watch_disk(
         used = taken.size + await _in_layer(engine, container_id, clock)
         if used > limit_bytes:
             raise _exceeded(f"filled {used} bytes of disk, and may fill {limit_bytes}")
-        await clock.sleep_until(clock.now() + _PAUSE)
 
 
 def check_floor(path: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
