@@ -39,8 +39,8 @@ from executor import machine
 from executor.links.bench import Bench, horde_failure, refusing, within
 from executor.links.execution import Execution
 from executor.links.live import PullReport
-from executor.safety import HostUnfit, check_host
 from executor.stages.artifacts import ArtifactLimits, Artifacts, collect_artifacts
+from executor.stages.disk import check_floor
 from executor.stages.images import bring_image
 from executor.stages.inputs import fill_volume
 from executor.stages.logs import read_logs
@@ -105,9 +105,6 @@ class Job:
             await self._report(failed.failure)
         except LinkError:
             raise
-        except HostUnfit as unfit:
-            reason = HordeFailureReason.SECURITY_CHECK_FAILED
-            await self._report(horde_failure(self._stage, str(unfit), reason))
         except (EngineError, StorageFailed) as failure:
             await self._report(horde_failure(self._stage, str(failure)))
         except Exception as failure:
@@ -180,7 +177,8 @@ class Job:
         raise JobFailed(horde_failure(self._stage, "The job has no limits"))
 
     async def _start_up(self) -> None:
-        """Returns once the job can be had: the host is fit and the image is here."""
+        """Returns once the job can be had: there is room on the disk, and the image is here. All
+        else about the host was looked at before there was a job."""
         promised = self._offer.executor_class
         if self._config.executor_class not in {None, promised}:
             text = f"This executor is not for class {promised}"
@@ -189,7 +187,7 @@ class Job:
         seconds = self._config.startup_seconds or spin_up + STARTUP_SECONDS - REPORT_SECONDS
         image = self._offer.docker_image
         async with within(self._clock, seconds, self._late(image, f"within {seconds} s")):
-            await check_host(self._engine, self._config)
+            check_floor(self._config.work_dir)
             if image is not None:
                 await self._bring_image(image)
 
