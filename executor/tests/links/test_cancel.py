@@ -64,10 +64,18 @@ async def test_a_running_job_gets_its_grace_and_its_last_words_are_kept(live: St
         await live.miner.send(start(script))
         await live.miner.expect(JobLog, within=PATIENCE)
         await live.miner.send(CANCEL)
-        failure = await cancelled_report(live)
+        said = await live.said()
+
+    report = said[-1]
+    assert isinstance(report, JobFailedReport)
+    failure = report.failure()
+    live_text = "".join(
+        piece.text for message in said if isinstance(message, JobLog) for piece in message.pieces
+    )
 
     assert (failure.reason, failure.stage) == ("cancelled", "execution")
     assert failure.docker_process_stdout == "hello\ngoodbye\n"
+    assert live_text == "goodbye\n"
     assert await live.left() == ([], [])
 
 

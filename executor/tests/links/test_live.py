@@ -5,8 +5,14 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
+from compute_horde_common.jobs.timing import Limits
 from compute_horde_common.protocol.live import JobLog, JobProgress
-from compute_horde_common.protocol.validator_miner import ExecutorReady, JobFinished, VolumesReady
+from compute_horde_common.protocol.validator_miner import (
+    ExecutorReady,
+    JobFailedReport,
+    JobFinished,
+    VolumesReady,
+)
 from tests.stand import PATIENCE, Stand, offer, start
 
 
@@ -63,3 +69,20 @@ async def test_a_miner_that_does_not_understand_hears_nothing_of_it(stand: Stand
     said = await stand.talk(offer(), start("echo '5 x' > /specs/progress; echo a; sleep 1.2"))
 
     assert [each for each in said if isinstance(each, JobLog | JobProgress)] == []
+
+
+async def test_the_last_words_of_a_job_that_fails_are_heard(live: Stand) -> None:
+    said = await live.talk(offer(), start("echo working; sleep 1.2; echo the reason; exit 3"))
+
+    assert isinstance(said[-1], JobFailedReport)
+    assert text_of(said) == "working\nthe reason\n"
+
+
+async def test_the_last_words_of_a_job_that_takes_too_long_are_heard(live: Stand) -> None:
+    limits = Limits(download=1, execution=2, upload=1)
+    script = "echo working; sleep 1.2; echo almost; sleep 60"
+
+    said = await live.talk(offer(limits), start(script))
+
+    assert isinstance(said[-1], JobFailedReport)
+    assert text_of(said) == "working\nalmost\n"

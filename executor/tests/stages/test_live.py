@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,41 @@ def test_a_progress_file_that_is_a_link_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "progress").symlink_to(tmp_path / "secret")
 
     assert read_progress(Folder(tmp_path), 200) is None
+
+
+def test_a_flood_of_short_lines_is_taken_in_its_stride() -> None:
+    output = LiveOutput(1 << 20, 16_384)
+    for _ in range(300_000):
+        output.feed(OUT, b"y\n")
+
+    pieces = output.take()
+
+    told = sum(len(piece.text) for piece in pieces)
+    assert told + pieces[0].dropped == 600_000
+    assert {piece.text[:2] for piece in pieces} == {"y\n"}
+
+
+HOLDER = """
+import fcntl, os, sys
+held = os.open(sys.argv[1], os.O_WRONLY)
+fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_job_that_holds_a_lease_on_its_progress_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "progress").write_text("42 leased")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "progress")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        held = holder.stdout.readline()
+        progress = read_progress(Folder(tmp_path), 200)
+        holder.kill()
+
+    assert held == b"held\n"
+    assert progress is None

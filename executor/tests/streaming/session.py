@@ -95,11 +95,13 @@ async def session(
         await stand.said()
 
 
-async def outcome(stand: Stand, image: str, certificate: str, answers: str) -> list[BaseModel]:
+async def outcome(
+    stand: Stand, image: str, certificate: str, answers: str, **changes: object
+) -> list[BaseModel]:
     """All that is said of a job that is not ended from outside."""
     async with asyncio.TaskGroup() as group:
         group.create_task(stand.serve())
-        await _begin(stand, image, certificate, answers, SHORT, FILES)
+        await _begin(stand, image, certificate, answers, SHORT, FILES, **changes)
         return await stand.said()
     raise AssertionError("the group passes every failure on")
 
@@ -111,6 +113,7 @@ async def _begin(
     answers: str,
     limits: Limits,
     files: Mapping[str, str],
+    **changes: object,
 ) -> None:
     details = {"public_key": certificate, "executor_ip": "127.0.0.1"}
     volume = inline(dict(files))
@@ -118,4 +121,4 @@ async def _begin(
     await stand.miner.send(offered)
     await stand.miner.expect(ExecutorReady, within=PATIENCE)
     command = ["python3", "-u", "/volume/server.py", answers]
-    await stand.miner.send(start("", docker_image=image, docker_run_cmd=command))
+    await stand.miner.send(start("", docker_image=image, docker_run_cmd=command, **changes))

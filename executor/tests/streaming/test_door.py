@@ -12,12 +12,13 @@ import pytest
 from compute_horde_common.containers.docker import DockerEngine
 from compute_horde_common.containers.python_image import ensure_python_image
 from compute_horde_common.protocol.validator_miner import (
+    ExecutionDone,
     HordeFailed,
     JobFailedReport,
     StreamingReady,
 )
 from executor.streaming.relay import MAX_HANDSHAKES
-from tests.stand import PATIENCE, Stand
+from tests.stand import PATIENCE, Stand, Web
 from tests.streaming.session import LONG_AGO, Session, outcome, session, somebody
 
 SIZE = 100_000_000
@@ -198,3 +199,16 @@ async def test_a_host_with_another_runtime_is_no_place_to_stream(
 
     assert isinstance(report, HordeFailed)
     assert report.reason == "streaming_failed"
+
+
+async def test_a_job_that_never_got_well_sends_no_outputs(
+    stand: Stand, python_image: str, web: Web
+) -> None:
+    upload = {"output_upload_type": "single_file_put", "url": web.url("/a"), "relative_path": "a"}
+
+    said = await outcome(
+        stand, python_image, somebody().certificate, "no-number", output_upload=upload
+    )
+
+    assert isinstance(said[-1], JobFailedReport)
+    assert not any(isinstance(message, ExecutionDone) for message in said)

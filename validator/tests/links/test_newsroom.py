@@ -14,7 +14,14 @@ from compute_horde_common.protocol.live import (
     JobProgress,
     LogPiece,
 )
-from validator.links.newsroom import KEPT_FOR, LEAST_BYTES, MOST_BYTES, PIECE_OVERHEAD, Newsroom
+from validator.links.newsroom import (
+    KEPT_FOR,
+    LEAST_BYTES,
+    MOST_BYTES,
+    MOST_OF_ONE,
+    PIECE_OVERHEAD,
+    Newsroom,
+)
 
 JOB = "00000000-0000-0000-0000-000000000007"
 OTHER = "00000000-0000-0000-0000-000000000008"
@@ -132,14 +139,14 @@ def test_small_pieces_are_bounded_too(newsroom: Newsroom) -> None:
         newsroom.hear(log_of(*range(start, start + MAX_PIECES)))
 
     with newsroom.connected(wanted=True):
-        assert len(numbers(told(newsroom))) <= MOST_BYTES // (LEAST_BYTES + PIECE_OVERHEAD)
+        assert len(numbers(told(newsroom))) == MOST_OF_ONE // (LEAST_BYTES + PIECE_OVERHEAD)
 
 
 def test_the_output_of_all_jobs_is_bounded_and_room_is_given_back(newsroom: Newsroom) -> None:
     text = "x" * MAX_PIECE_CHARACTERS
     pieces = [piece(number, text) for number in range(MAX_PIECES)]
     most = MOST_BYTES // (len(text) + PIECE_OVERHEAD)
-    jobs = [f"00000000-0000-0000-0000-0000000000{number}" for number in range(10, 90)]
+    jobs = [f"00000000-0000-0000-0000-000000000{number}" for number in range(100, 360)]
     for job in jobs:
         newsroom.hear(JobLog(job_uuid=job, pieces=pieces))
     with newsroom.connected(wanted=True):

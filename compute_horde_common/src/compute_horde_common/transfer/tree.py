@@ -278,7 +278,8 @@ def _open_existing(path: str, name: str, parent: int, flags: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(seen).st_mode):
             raise UnsafePath(path, "it is no regular file")
-        return os.open(f"/proc/self/fd/{seen}", flags | os.O_CLOEXEC)
+        # Without waiting: a job that runs may hold a lease on its file, and let us wait for it.
+        return os.open(f"/proc/self/fd/{seen}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
     finally:
         os.close(seen)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
-from compute_horde_common.transfer.errors import ArchiveRefused, UnsafePath
+from compute_horde_common.transfer.errors import ArchiveRefused, StorageFailed, UnsafePath
 from compute_horde_common.transfer.threads import in_thread
 from compute_horde_common.transfer.tree import Entry, Folder, Kind, is_sayable
 
@@ -51,8 +51,11 @@ async def pack(
     packing = _Packing(folder, max_bytes, frozenset(without), instead or {})
 
     def work(stop: threading.Event) -> list[str]:
-        with into.open_file(name, "wb") as target:
-            return packing.write(target, stop)
+        try:
+            with into.open_file(name, "wb") as target:
+                return packing.write(target, stop)
+        except OSError as failure:
+            raise StorageFailed(f"A zip cannot be stored: {failure.strerror}") from failure
 
     try:
         return await in_thread(work)

@@ -1,6 +1,8 @@
 """The run of a job in its container, with all that goes on beside it: its output and progress on
 their way to the miner, its disk watched, and for streaming jobs a door for the client."""
 
+import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from typing import Literal
 
@@ -17,7 +19,7 @@ from compute_horde_common.protocol.validator_miner import OfferJob, StartJob, St
 from compute_horde_common.transfer.tree import JobTree
 from executor import machine
 from executor.links.bench import Bench, refusing
-from executor.links.live import LiveReport
+from executor.links.live import LAST_SECONDS, LiveReport
 from executor.stages.disk import watch_disk
 from executor.stages.logs import read_logs
 from executor.stages.run import (
@@ -46,6 +48,8 @@ class Execution:
 
     Attributes:
         container_id: the container, once there is one.
+        over: set once the job has ended, and its last words are said.
+        can_be_reached: whether a streaming job was announced to its author.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Execution:
         cleanup: AsyncExitStack,
     ) -> None:
         self.container_id: str | None = None
+        self.over = asyncio.Event()
+        self.can_be_reached = False
         self._offer = offer
         self._link = link
         self._bench = bench
@@ -86,11 +92,8 @@ class Execution:
         container_id = self.container_id = await self._cleanup.enter_async_context(made)
         try:
             await start(self._engine, container_id)
-            async with self._live(container_id, tree):
-                await alongside(
-                    self._to_the_end(container_id, network, limits, deadline, longest),
-                    self._watch_disk(container_id, tree),
-                )
+            end = self._to_the_end(container_id, network, limits, deadline, longest)
+            await self._told_meanwhile(end, container_id, tree)
         except JobFailed as failed:
             if not isinstance(failed.failure, JobFailure):
                 raise
@@ -105,9 +108,27 @@ class Execution:
         grace = self._config.cancel_grace_seconds
         with suppress(EngineError):
             await stop(self._engine, self.container_id, grace=grace, clock=self._clock)
+            with suppress(TimeoutError):
+                async with self._clock.timeout(LAST_SECONDS):
+                    await self.over.wait()
             return await read_logs(self._engine, self.container_id, self._clock)
         log.warning("container could not be stopped gently")
         return None
+
+    async def _told_meanwhile(
+        self, end: Coroutine[None, None, None], container_id: str, tree: JobTree
+    ) -> None:
+        """The end of the job; until then, and with its last words, the miner hears of it."""
+        failed: JobFailed | None = None
+        async with self._live(container_id, tree):
+            try:
+                await alongside(end, self._watch_disk(container_id, tree))
+            except JobFailed as failure:
+                failed = failure
+                await self._engine.kill(container_id)
+        self.over.set()
+        if failed is not None:
+            raise failed
 
     def _network(self) -> AbstractAsyncContextManager[str]:
         if self._offer.streaming_details is None:
@@ -172,6 +193,7 @@ class Execution:
                 clock=self._clock,
             )
         )
+        self.can_be_reached = True
         await self._link.send(
             StreamingReady(
                 job_uuid=self._offer.job_uuid,

@@ -251,14 +251,15 @@ class Job:
         failure, container_id = failed.failure, self._execution.container_id
         ran = isinstance(failure, JobFailure) and failure.reason in _RAN
         left = deadline.left(self._clock.now())
-        if not ran or container_id is None or job.output_upload is None or not left:
+        awaited = self._offer.streaming_details is None or self._execution.can_be_reached
+        if not (ran and awaited and left) or container_id is None or job.output_upload is None:
             return failed
         await self._link.send(ExecutionDone(job_uuid=self.uuid))
         try:
             sent = await self._send_uploads(job, tree, container_id, deadline)
         except JobFailed as upload:
             told = {"upload_failure": upload.failure.message, **(upload.failure.context or {})}
-        except StorageFailed as refusal:
+        except (EngineError, StorageFailed) as refusal:
             told = {"upload_failure": str(refusal)}
         else:
             told = {"upload_results": sent}

@@ -33,6 +33,8 @@ LOOK_SECONDS: Final = 0.5
 LAST_SECONDS: Final = 2.0
 """How long the end of the output may take to arrive once the container has ended."""
 
+FED_AT_ONCE: Final = 256
+
 _MIB = 1 << 20
 
 log = structlog.get_logger(__name__)
@@ -115,8 +117,13 @@ class LiveReport:
         await self._clock.sleep_until(self._clock.now() + timedelta(seconds=FIRST_SECONDS))
         self._following = True
         try:
+            count = 0
             async for output in self._engine.follow(self._container_id):
                 self._output.feed(output.stream, output.data)
+                count += 1
+                if not count % FED_AT_ONCE:
+                    # What has arrived already lets nobody else run.
+                    await asyncio.sleep(0)
         except EngineError as failure:
             log.warning("output cannot be followed", reason=str(failure))
 
@@ -139,8 +146,9 @@ class LiveReport:
         with suppress(TimeoutError):
             async with self._clock.timeout(LAST_SECONDS):
                 await asyncio.wait({following, telling})
-        await self._say(self._output.take(last=True))
-        await self._say_progress()
+        with suppress(LinkError):
+            await self._say(self._output.take(last=True))
+            await self._say_progress()
 
     async def _say(self, pieces: Sequence[Piece]) -> None:
         for start in range(0, len(pieces), MAX_PIECES):

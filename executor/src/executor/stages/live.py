@@ -9,6 +9,8 @@ import codecs
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from compute_horde_common.containers.interface import Stream
 from compute_horde_common.transfer.errors import TransferError
@@ -56,7 +58,7 @@ class LiveOutput:
         self._decoders = {
             stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in Stream
         }
-        self._pending: deque[tuple[Stream, str]] = deque()
+        self._pending: deque[tuple[Stream, str, int]] = deque()
         self._pending_bytes = 0
         self._dropped = 0
         self._number = 0
@@ -64,44 +66,43 @@ class LiveOutput:
 
     def feed(self, stream: Stream, data: bytes) -> None:
         """Takes the next bytes of a stream."""
-        self._add(stream, self._decoders[stream].decode(data).replace("\0", "\ufffd"))
-        self._drop_to(_PENDING_BYTES)
+        text = self._decoders[stream].decode(data).replace("\0", "\ufffd")
+        if not text:
+            return
+        size = _size(text)
+        self._pending.append((stream, text, size))
+        self._pending_bytes += size
+        while self._pending_bytes > _PENDING_BYTES and len(self._pending) > 1:
+            size = self._pending.popleft()[2]
+            self._pending_bytes -= size
+            self._dropped += size
 
     def take(self, *, last: bool = False) -> list[Piece]:
         """What may be passed on now. An unfinished line is held back once, unless it is the last
         call."""
-        held = None if last else self._hold_back()
-        self._drop_to(self._allowance(last=last))
-        pieces = [self._piece(stream, text) for stream, text in self._cut()]
-        if held:
-            self._add(*held)
-        return pieces
+        runs = [
+            (stream, "".join(text for _, text, _ in entries))
+            for stream, entries in groupby(self._pending, key=itemgetter(0))
+        ]
+        self._pending.clear()
+        self._pending_bytes = 0
+        if not last:
+            self._hold_back(runs)
+        kept = self._newest(runs, self._allowance(last=last))
+        return [self._piece(*cut) for run in kept for cut in self._cut(*run)]
 
-    def _add(self, stream: Stream, text: str) -> None:
-        if not text:
-            return
-        if self._pending and self._pending[-1][0] is stream:
-            text = self._pop_last() + text
-        self._pending.append((stream, text))
-        self._pending_bytes += _size(text)
-
-    def _pop_last(self) -> str:
-        _, text = self._pending.pop()
-        self._pending_bytes -= _size(text)
-        return text
-
-    def _hold_back(self) -> tuple[Stream, str] | None:
-        if self._held or not self._pending:
+    def _hold_back(self, runs: list[tuple[Stream, str]]) -> None:
+        if self._held or not runs:
             self._held = False
-            return None
-        stream, text = self._pending[-1]
+            return
+        stream, text = runs[-1]
         whole, newline, rest = text.rpartition("\n")
         if not rest or len(rest) > self._longest:
-            return None
-        self._pop_last()
-        self._add(stream, whole + newline)
+            return
+        runs[-1:] = [(stream, whole + newline)] if newline else []
+        self._pending.append((stream, rest, _size(rest)))
+        self._pending_bytes += _size(rest)
         self._held = True
-        return stream, rest
 
     def _allowance(self, *, last: bool) -> int:
         left = self._budget - self._spent
@@ -110,29 +111,28 @@ class LiveOutput:
         free = max(0, left - self._budget // 4)
         return max(self._budget // 2 - self._spent, free // _SHARE)
 
-    def _drop_to(self, size: int) -> None:
-        """Drops the oldest of what is pending."""
-        while self._pending and self._pending_bytes > size:
-            stream, text = self._pending.popleft()
-            self._pending_bytes -= _size(text)
-            excess = max(0, _size(text) + self._pending_bytes - size)
-            kept = text.encode()[excess:].decode(errors="ignore")
-            self._dropped += _size(text) - _size(kept)
-            if kept:
-                self._pending.appendleft((stream, kept))
-                self._pending_bytes += _size(kept)
-                return
+    def _newest(self, runs: list[tuple[Stream, str]], allowed: int) -> list[tuple[Stream, str]]:
+        """The end of the runs, as much as is allowed; the rest is dropped."""
+        kept: deque[tuple[Stream, str]] = deque()
+        for stream, text in reversed(runs):
+            size = _size(text)
+            end = text if size <= allowed else _end_of(text, allowed)
+            allowed -= _size(end)
+            self._dropped += size - _size(end)
+            if end:
+                kept.appendleft((stream, end))
+            if end != text:
+                allowed = 0
+        return list(kept)
 
-    def _cut(self) -> Iterator[tuple[Stream, str]]:
-        while self._pending:
-            stream, text = self._pending.popleft()
-            self._pending_bytes -= _size(text)
-            while text:
-                end = len(text)
-                if end > self._longest:
-                    end = text.rfind("\n", 0, self._longest) + 1 or self._longest
-                yield stream, text[:end]
-                text = text[end:]
+    def _cut(self, stream: Stream, text: str) -> Iterator[tuple[Stream, str]]:
+        start = 0
+        while start < len(text):
+            end = start + self._longest
+            if end < len(text):
+                end = text.rfind("\n", start, end) + 1 or end
+            yield stream, text[start:end]
+            start = end
 
     def _piece(self, stream: Stream, text: str) -> Piece:
         piece = Piece(self._number, stream, text, self._dropped)
@@ -158,6 +158,10 @@ def read_progress(specs: Folder, longest: int) -> Progress | None:
         return None
     text = "".join(char for char in words.strip() if char.isprintable())
     return Progress(percent, text[:longest])
+
+
+def _end_of(text: str, size: int) -> str:
+    return text.encode()[-size:].decode(errors="ignore") if size else ""
 
 
 def _size(text: str) -> int:

@@ -42,10 +42,10 @@ async def created(engine: ContainerEngine, spec: ContainerSpec, clock: Clock) ->
     try:
         yield await asyncio.shield(creating)
     finally:
-        await _undisturbed(_remove(engine, creating, clock))
+        await undisturbed(_remove(engine, creating, clock))
 
 
-async def _undisturbed(work: Coroutine[None, None, None]) -> None:
+async def undisturbed(work: Coroutine[None, None, None]) -> None:
     """Returns once the work is done; a cancellation meanwhile takes effect after it."""
     doing = asyncio.ensure_future(work)
     cancelled = False

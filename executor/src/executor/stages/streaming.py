@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from compute_horde_common.clock import Clock
-from compute_horde_common.containers.interface import ContainerEngine, ContainerSpec
+from compute_horde_common.containers.interface import ContainerEngine, ContainerSpec, EngineError
 from compute_horde_common.containers.labels import JOB_LABEL, OWNER_LABEL, TOKEN_LABEL
 from compute_horde_common.jobs.failures import (
     HordeFailure,
@@ -28,12 +28,16 @@ from compute_horde_common.jobs.failures import (
 from compute_horde_common.jobs.spec import StreamingDetails
 from executor import wiring
 from executor.config import ExecutorConfig
+from executor.stages.run import ContainerLeft, undisturbed
 from executor.streaming.namespace import NoEntry, entered
 from executor.streaming.relay import Connect, Relay
 
 JOB_PORT = 8000
 HEALTH_SECONDS = 25
 """How long a job may take to answer ``/health`` with 200 (the live network's limit)."""
+
+DRAIN_SECONDS = 2.0
+"""How long the job's last answers may take to reach its client once the job has ended."""
 
 NO_RESOLVER = "192.0.2.1"
 """Of the addresses that nobody has (RFC 5737). Docker before 26 asks the host's name servers even
@@ -70,12 +74,25 @@ async def network_for(
         return
     name = f"ch-{config.token}"
     labels = {OWNER_LABEL: config.owner, TOKEN_LABEL: config.token, JOB_LABEL: job_uuid}
-    await engine.create_network(name, labels)
+    creating = asyncio.ensure_future(engine.create_network(name, labels))
     try:
+        await asyncio.shield(creating)
         await engine.connect(name, config.container)
         yield name
     finally:
+        await undisturbed(_remove_network(engine, name, creating))
+
+
+async def _remove_network(
+    engine: ContainerEngine, name: str, creating: asyncio.Future[str]
+) -> None:
+    await asyncio.wait([creating])
+    if creating.cancelled() or creating.exception() is not None:
+        return
+    try:
         await engine.remove_network(name)
+    except EngineError as failure:
+        raise ContainerLeft(f"Network {name} could not be removed: {failure}") from failure
 
 
 def joined(spec: ContainerSpec, network: str) -> ContainerSpec:
@@ -107,11 +124,10 @@ async def streaming(
         listener = stack.enter_context(_listener(config))
         stranger = None if network == "none" else address
         await _until_healthy(connect, min(within, HEALTH_SECONDS), clock)
-        relay = asyncio.ensure_future(
-            Relay(listener, context, client, connect, stranger=stranger).serve()
-        )
-        stack.push_async_callback(_ended, relay)
+        relay = Relay(listener, context, client, connect, stranger=stranger)
+        stack.push_async_callback(_ended, asyncio.ensure_future(relay.serve()))
         yield Endpoint(certificate, await _public_port(engine, listener, config))
+        await relay.drain(DRAIN_SECONDS)
 
 
 async def _way_in(

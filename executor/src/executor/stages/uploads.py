@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import structlog
 
@@ -32,6 +32,7 @@ from compute_horde_common.transfer.tree import JobTree
 from compute_horde_common.transfer.zips import Source, pack
 from executor import wiring
 from executor.config import ExecutorConfig
+from executor.stages.disk import check_floor
 
 if TYPE_CHECKING:
     from compute_horde_common.transfer.send import Sender, UploadResult
@@ -172,10 +173,11 @@ class _Outbox:
         ):
             files = {Stream.STDOUT: stdout, Stream.STDERR: stderr}
             async for output in engine.follow(container_id):
-                files[output.stream].write(output.data)
+                _store(files[output.stream], output.data)
         return {name: Source(folder, name) for name in _LOG_FILES.values()}
 
     async def _zip(self, without: set[str], logs: Mapping[str, Source]) -> Source:
+        check_floor(self._tree.path)
         try:
             left_out = await pack(
                 self._tree.output,
@@ -199,6 +201,13 @@ class _Outbox:
                 return await work
         except TimeoutError:
             raise _failed(TransferTimedOut("", "")) from None
+
+
+def _store(file: BinaryIO, data: bytes) -> None:
+    try:
+        file.write(data)
+    except OSError as failure:
+        raise StorageFailed(f"Output cannot be stored: {failure.strerror}") from failure
 
 
 def _zip_of(upload: OutputUpload) -> ZipUpload | None:

@@ -14,7 +14,8 @@ import structlog
 from typing_extensions import override
 
 HANDSHAKE_SECONDS = 5.0
-SHUTDOWN_SECONDS = 5.0
+SHUTDOWN_SECONDS = 600.0
+"""For what is still on its way to a slow client when the job has closed. The job's end cuts it."""
 CONNECT_SECONDS = 10.0
 MAX_CONNECTIONS = 256
 """Of the client; more wait for one that ends."""
@@ -63,6 +64,7 @@ class Relay:
         self._handshake_seconds = handshake_seconds
         self._lanes = asyncio.Semaphore(MAX_CONNECTIONS)
         self._unknown: dict[asyncio.Task[None], None] = {}
+        self._known: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Accepts until it is cancelled; then all connections are closed."""
@@ -77,6 +79,11 @@ class Relay:
                 task = group.create_task(self._hold(accepted))
                 self._unknown[task] = None
                 task.add_done_callback(lambda done: self._unknown.pop(done, None))
+
+    async def drain(self, seconds: float) -> None:
+        """Returns once the client's connections have ended, at the latest after so many seconds."""
+        if self._known:
+            await asyncio.wait(set(self._known), timeout=seconds)
 
     async def _accept(self) -> tuple[socket.socket, str]:
         loop = asyncio.get_running_loop()
@@ -105,7 +112,7 @@ class Relay:
             if outside.peer_certificate() != self._client:
                 log.warning("client with another certificate")
                 return
-            self._unknown.pop(_this_task(), None)
+            self._know(_this_task())
             async with self._lanes:
                 inside = await self._reach_job()
                 ends.append(inside)
@@ -115,6 +122,12 @@ class Relay:
         finally:
             for end in ends:
                 end.abort()
+
+    def _know(self, task: asyncio.Task[None]) -> None:
+        """From now on this is one of the client's own connections."""
+        self._unknown.pop(task, None)
+        self._known.add(task)
+        task.add_done_callback(self._known.discard)
 
     async def _shake_hands(self, accepted: socket.socket) -> "_End":
         loop = asyncio.get_running_loop()

@@ -26,7 +26,9 @@ LEAST_BYTES: Final = 32
 """What a piece counts at least towards `LIVE_BYTES`."""
 PIECE_OVERHEAD: Final = 512
 """What a piece takes in memory beside its text, about."""
-MOST_BYTES: Final = 64 << 20
+MOST_OF_ONE: Final = 16 << 20
+"""What is held of one job, overhead included: no job takes the room of all others."""
+MOST_BYTES: Final = 256 << 20
 """What is held of all jobs together, overhead included."""
 KEPT_FOR: Final = timedelta(seconds=60)
 """How long something is held for the next link once its job has ended."""
@@ -158,8 +160,10 @@ class Newsroom:
             self._size += size + PIECE_OVERHEAD
 
     def _has_room(self, story: _Story, size: int) -> bool:
+        grown = story.size + size
+        of_one = grown + (len(story.pieces) + 1) * PIECE_OVERHEAD
         of_all = self._size + size + PIECE_OVERHEAD
-        return story.size + size <= LIVE_BYTES and of_all <= MOST_BYTES
+        return grown <= LIVE_BYTES and of_one <= MOST_OF_ONE and of_all <= MOST_BYTES
 
     def _forget_old(self) -> None:
         now = self._clock.now()
