@@ -79,6 +79,7 @@ async def test_beyond_the_total_the_rest_is_left_out(stand: Stand) -> None:
 async def test_a_maze_of_folders_ends_somewhere(stand: Stand) -> None:
     script = "for i in $(seq 200); do mkdir d; cd d; done; touch f; cd /a; touch g"
 
-    names, _ = await collected(stand, script)
+    names, stderr = await collected(stand, script)
 
     assert names == {"/a/g"}
+    assert stderr.endswith("/d left out: too deep\n")

@@ -143,6 +143,34 @@ async def test_one_bad_upload_does_not_stop_the_others(stand: Stand, server: Ser
     assert server.received == {"/b": b"x\n"}
 
 
+async def test_two_uploads_of_one_file_are_two(stand: Stand, server: Server) -> None:
+    uploads = [put(server.url("/status/403")), put(server.url("/b"))]
+
+    report = await stand.run(
+        "echo x > /output/f",
+        output_upload={"output_upload_type": "multi_upload", "uploads": uploads},
+    )
+
+    assert isinstance(report, JobFailedReport)
+    assert "the server answered 403" in report.message
+
+
+async def test_a_zip_that_is_refused_does_not_stop_the_others(stand: Stand, server: Server) -> None:
+    stand.config = replace(stand.config, output_zip_bytes=10)
+    upload = {
+        "output_upload_type": "multi_upload",
+        "uploads": [put(server.url("/f"))],
+        "system_output": {"output_upload_type": "zip_and_http_put", "url": server.url("/zip")},
+    }
+
+    report = await stand.run("echo x > /output/f; seq 100 > /output/g", output_upload=upload)
+
+    assert isinstance(report, JobFailedReport)
+    assert list((report.context or {})["upload_results"]) == ["f"]
+    assert list((report.context or {})["failed"]) == ["system_output"]
+    assert server.received == {"/f": b"x\n"}
+
+
 async def test_a_zip_of_links_and_giants_holds_neither(
     stand: Stand, server: Server, secret: Path
 ) -> None:
@@ -155,6 +183,11 @@ async def test_a_zip_of_links_and_giants_holds_neither(
     assert list(report.upload_results or {}) == ["output.zip"]
     assert server.names_in("/zip") == ["f", "stderr.txt", "stdout.txt"]
     assert SECRET.encode() not in server.received["/zip"]
+    assert report.docker_process_stderr.splitlines() == [
+        "[compute-horde] not in the zip: in: no plain file with a plain name",
+        "[compute-horde] not in the zip: link: no plain file with a plain name",
+        "[compute-horde] not in the zip: p: no plain file with a plain name",
+    ]
 
 
 async def test_a_giant_with_a_hole_is_refused_before_it_is_packed(

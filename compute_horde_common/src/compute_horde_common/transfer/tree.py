@@ -236,6 +236,11 @@ def _folder_components(path: str) -> tuple[str, ...]:
     return components_of(path.rstrip("/") if path.strip("/") else path)
 
 
+def is_too_deep(entry: Entry) -> bool:
+    """Whether ``walk`` lists a folder, and does not enter it."""
+    return entry.kind is Kind.FOLDER and entry.path.count("/") >= MAX_DEPTH - 1
+
+
 def is_sayable(path: str) -> bool:
     """Whether a path can be written in UTF-8, and means the same everywhere."""
     try:

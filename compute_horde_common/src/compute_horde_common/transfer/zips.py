@@ -9,7 +9,7 @@ from typing import IO
 
 from compute_horde_common.transfer.errors import ArchiveRefused, StorageFailed, UnsafePath
 from compute_horde_common.transfer.threads import in_thread
-from compute_horde_common.transfer.tree import Entry, Folder, Kind, is_sayable
+from compute_horde_common.transfer.tree import Entry, Folder, Kind, is_sayable, is_too_deep
 
 MAX_ENTRIES = 1000
 
@@ -84,7 +84,7 @@ class _Packing:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for path in sorted(sources):
                 self._add(archive, path, sources[path], stop)
-        return self._left_out
+        return sorted(self._left_out)
 
     def _sources(self) -> dict[str, Source]:
         found = {entry.path: Source(self._folder, entry.path) for entry in self._files()}
@@ -99,11 +99,12 @@ class _Packing:
         for looked_at, entry in enumerate(self._folder.walk()):
             if looked_at >= _LOOKED_AT:
                 raise ArchiveRefused(f"There are more than {_LOOKED_AT} entries to pack.")
+            if is_too_deep(entry):
+                self._left_out.append(f"{_shown(entry.path)}/*: too deep")
             if entry.kind is Kind.FOLDER or entry.path in self._without | self._instead.keys():
                 continue
             if entry.kind is not Kind.FILE or not is_sayable(entry.path):
-                shown = entry.path.encode(errors="backslashreplace").decode()
-                self._left_out.append(f"{shown}: no plain file with a plain name")
+                self._left_out.append(f"{_shown(entry.path)}: no plain file with a plain name")
                 continue
             self._count(entry.size)
             yield entry
@@ -130,3 +131,7 @@ class _Packing:
                 if stop.is_set() or left < 0:
                     raise ArchiveRefused("Packing was stopped, or a file grew meanwhile.")
                 entry.write(chunk)
+
+
+def _shown(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()

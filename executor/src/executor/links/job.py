@@ -43,10 +43,10 @@ from executor.stages.artifacts import ArtifactLimits, Artifacts, collect_artifac
 from executor.stages.disk import check_floor
 from executor.stages.images import bring_image
 from executor.stages.inputs import fill_volume
-from executor.stages.logs import read_logs
+from executor.stages.logs import read_logs, with_notes
 from executor.stages.run import alongside
 from executor.stages.sandbox import artifacts_folder, artifacts_target
-from executor.stages.uploads import send_uploads
+from executor.stages.uploads import Sent, send_uploads
 
 REPORT_SECONDS = 1
 """By how much an executor gives up starting before its validator would, to say why."""
@@ -235,10 +235,10 @@ class Job:
             job_uuid=self.uuid,
             docker_process_stdout=logs.stdout,
             docker_process_stderr=logs.stderr,
-            upload_results=sent,
+            upload_results=sent.results,
         )
         artifacts = await self._artifacts(job, tree, beside=len(encode(finished).encode()))
-        stderr = artifacts.noted_in(logs.stderr)
+        stderr = with_notes(logs.stderr, [*artifacts.left_out, *sent.left_out])
         return finished.model_copy(
             update={"artifacts": artifacts.files, "docker_process_stderr": stderr}
         )
@@ -262,14 +262,14 @@ class Job:
         except (EngineError, StorageFailed) as refusal:
             told = {"upload_failure": str(refusal)}
         else:
-            told = {"upload_results": sent}
+            told = {"upload_results": sent.results}
         return JobFailed(
             failure.model_copy(update={"context": {**(failure.context or {}), **told}})
         )
 
     async def _send_uploads(
         self, job: StartJob, tree: JobTree, container_id: str, deadline: Deadline
-    ) -> dict[str, str]:
+    ) -> Sent:
         return await send_uploads(
             job.output_upload,
             tree,

@@ -5,17 +5,16 @@ files are read.
 """
 
 import base64
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from compute_horde_common.transfer.errors import UnsafePath
-from compute_horde_common.transfer.tree import Entry, Folder, Kind, is_sayable
-from executor.stages.logs import shortened
+from compute_horde_common.transfer.tree import Entry, Folder, Kind, is_sayable, is_too_deep
 
 MAX_ARTIFACTS = 1000
 
 _LOOKED_AT = 10_000
-_LEFT_OUT_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +33,6 @@ class Artifacts:
     left_out: list[str] = field(default_factory=list)
     size: int = 0
 
-    def noted_in(self, stderr: str) -> str:
-        """``stderr``, and at its end what is missing and why: there the job's author finds it."""
-        if not self.left_out:
-            return stderr
-        lines = self.left_out[:_LEFT_OUT_NAMED]
-        if more := len(self.left_out) - len(lines):
-            lines.append(f"and {more} more left out")
-        notes = "".join(f"[compute-horde] artifact {line}\n" for line in lines)
-        between = "\n" if stderr and not stderr.endswith("\n") else ""
-        return shortened(f"{stderr}{between}{notes}")
-
 
 def collect_artifacts(folder: Folder, target: str, limits: ArtifactLimits) -> Artifacts:
     """The plain files below ``folder``, which the job saw as ``target``. Blocks.
@@ -52,8 +40,8 @@ def collect_artifacts(folder: Folder, target: str, limits: ArtifactLimits) -> Ar
     What is beyond the limits is left out; so are links and special files.
     """
     found = Artifacts()
-    for entry in _entries(folder, target, found):
-        shown = _shown(f"{target}/{entry.path}")
+    for entry in _entries(folder, found):
+        shown = f"artifact {_shown(f'{target}/{entry.path}')}"
         if reason := _refusal(entry, found, limits):
             found.left_out.append(f"{shown} left out: {reason}")
             continue
@@ -64,28 +52,26 @@ def collect_artifacts(folder: Folder, target: str, limits: ArtifactLimits) -> Ar
             found.left_out.append(f"{shown} left out: {refusal.why}")
             continue
         found.files[f"{target}/{entry.path}"] = base64.b64encode(content).decode("ascii")
-        found.size += len(content) + len(entry.path.encode())
+        found.size += len(content) + len(json.dumps(entry.path))
     return found
 
 
-def _entries(folder: Folder, target: str, found: Artifacts) -> Iterator[Entry]:
+def _entries(folder: Folder, found: Artifacts) -> Iterator[Entry]:
     """All but folders, in the order of their paths."""
     entries = []
     for looked_at, entry in enumerate(folder.walk()):
         if looked_at >= _LOOKED_AT:
-            found.left_out.append(f"{target} left out in part: more than {_LOOKED_AT} entries")
+            found.left_out.append(f"artifacts left out: more than {_LOOKED_AT} entries")
             break
         entries.append(entry)
-    return iter(sorted(_but_folders(entries), key=lambda each: each.path))
-
-
-def _but_folders(entries: list[Entry]) -> Iterator[Entry]:
-    return (entry for entry in entries if entry.kind is not Kind.FOLDER)
+    files = (each for each in entries if each.kind is not Kind.FOLDER or is_too_deep(each))
+    return iter(sorted(files, key=lambda each: each.path))
 
 
 def _refusal(entry: Entry, found: Artifacts, limits: ArtifactLimits) -> str:
     if entry.kind is not Kind.FILE:
-        return f"only plain files are returned ({entry.kind.value})"
+        deep = is_too_deep(entry)
+        return "too deep" if deep else f"only plain files are returned ({entry.kind.value})"
     if not is_sayable(entry.path):
         return "its name is no UTF-8, or has a backslash"
     if entry.size >= limits.each_bytes:

@@ -9,9 +9,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
-
-import structlog
+from typing import TYPE_CHECKING, TypeVar
 
 from compute_horde_common.clock import Clock
 from compute_horde_common.containers.interface import ContainerEngine, Stream
@@ -49,16 +47,23 @@ Put = SingleFilePutUpload | ZipAndHttpPutUpload
 
 Made = TypeVar("Made")
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What each server answered, as JSON, by the upload's name; and what no zip has, and why."""
+
+    results: dict[str, str]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    """One upload: what it is called in the result, how it is sent, and the file."""
+    """One upload: what it is called in the result, how it is sent, and the file, or why there is
+    none."""
 
     name: str
     upload: Post | Put
-    source: Source
+    source: Source | TransferError
 
 
 async def send_uploads(
@@ -70,8 +75,8 @@ async def send_uploads(
     *,
     deadline: Deadline,
     clock: Clock,
-) -> dict[str, str]:
-    """Uploads all, a few at once; what each server answered, as JSON, by the upload's name.
+) -> Sent:
+    """Uploads all, a few at once.
 
     Every upload is tried, whatever becomes of the others.
 
@@ -81,13 +86,17 @@ async def send_uploads(
         EngineError: the container's output cannot be read.
     """
     if upload is None:
-        return {}
+        return Sent({}, [])
     outbox = _Outbox(tree, config, deadline, clock)
-    parcels = await outbox.packed(upload, engine, container_id)
+    try:
+        parcels = await outbox.packed(upload, engine, container_id)
+    except TransferTimedOut as late:
+        raise _failed(late) from None
     async with wiring.sender(config) as sender:
         sending = [outbox.send(parcel, sender) for parcel in parcels]
         outcomes = await _all(sending)
-    return _results(dict(zip((parcel.name for parcel in parcels), outcomes, strict=True)))
+    names = [parcel.name for parcel in parcels]
+    return Sent(_results(names, outcomes), outbox.left_out)
 
 
 async def _all(sending: Sequence[Awaitable[str]]) -> list[str | TransferError]:
@@ -98,13 +107,15 @@ async def _all(sending: Sequence[Awaitable[str]]) -> list[str | TransferError]:
     return [outcome for outcome in found if isinstance(outcome, str | TransferError)]
 
 
-def _results(outcomes: Mapping[str, str | TransferError]) -> dict[str, str]:
-    sent = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
-    failed = {name: each for name, each in outcomes.items() if isinstance(each, TransferError)}
+def _results(names: Sequence[str], outcomes: Sequence[str | TransferError]) -> dict[str, str]:
+    """The answers; two uploads may have one name, and one that failed is never overlooked."""
+    found = list(zip(names, outcomes, strict=True))
+    sent = {name: outcome for name, outcome in found if isinstance(outcome, str)}
+    failed = [(name, each) for name, each in found if isinstance(each, TransferError)]
     if not failed:
         return sent
-    told = {"upload_results": sent, "failed": {name: str(each) for name, each in failed.items()}}
-    raise _failed(next(iter(failed.values())), told)
+    told = {"upload_results": sent, "failed": {name: str(each) for name, each in failed}}
+    raise _failed(failed[0][1], told)
 
 
 class _Outbox:
@@ -118,6 +129,7 @@ class _Outbox:
         self._deadline = deadline
         self._clock = clock
         self._lanes = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self.left_out: list[str] = []
 
     async def packed(
         self, upload: OutputUpload, engine: ContainerEngine, container_id: str
@@ -134,8 +146,7 @@ class _Outbox:
         if whole is not None:
             without = {each.relative_path for each in singles}
             name = _OF_ALL_ELSE if isinstance(upload, MultiUpload) else _ZIP
-            source = await self._within(self._zip(without, logs))
-            parcels.append(_Parcel(name, whole, source))
+            parcels.append(_Parcel(name, whole, await self._zip(without, logs)))
         return parcels
 
     async def send(self, parcel: _Parcel, sender: "Sender") -> str:
@@ -147,6 +158,8 @@ class _Outbox:
     async def _send(self, parcel: _Parcel, sender: "Sender") -> "UploadResult":
         within = self._deadline.left(self._clock.now())
         upload, source = parcel.upload, parcel.source
+        if isinstance(source, TransferError):
+            raise source
         headers = getattr(upload, "signed_headers", None)
         if isinstance(upload, Put):
             return await sender.put(
@@ -167,32 +180,35 @@ class _Outbox:
     async def _logs(self, engine: ContainerEngine, container_id: str) -> dict[str, Source]:
         """The container's whole output, on disk."""
         folder = self._tree.scratch.subfolder(_LOGS)
-        with (
-            folder.open_file(_LOG_FILES[Stream.STDOUT], "wb") as stdout,
-            folder.open_file(_LOG_FILES[Stream.STDERR], "wb") as stderr,
-        ):
-            files = {Stream.STDOUT: stdout, Stream.STDERR: stderr}
-            async for output in engine.follow(container_id):
-                _store(files[output.stream], output.data)
+        try:
+            with (
+                folder.open_file(_LOG_FILES[Stream.STDOUT], "wb") as stdout,
+                folder.open_file(_LOG_FILES[Stream.STDERR], "wb") as stderr,
+            ):
+                files = {Stream.STDOUT: stdout, Stream.STDERR: stderr}
+                async for output in engine.follow(container_id):
+                    files[output.stream].write(output.data)
+        except OSError as failure:
+            raise StorageFailed(f"Output cannot be stored: {failure.strerror}") from failure
         return {name: Source(folder, name) for name in _LOG_FILES.values()}
 
-    async def _zip(self, without: set[str], logs: Mapping[str, Source]) -> Source:
+    async def _zip(self, without: set[str], logs: Mapping[str, Source]) -> Source | TransferError:
         check_floor(self._tree.path)
+        packing = pack(
+            self._tree.output,
+            self._tree.scratch,
+            _ZIP,
+            max_bytes=self._config.output_zip_bytes,
+            without=without,
+            instead=logs,
+        )
         try:
-            left_out = await pack(
-                self._tree.output,
-                self._tree.scratch,
-                _ZIP,
-                max_bytes=self._config.output_zip_bytes,
-                without=without,
-                instead=logs,
-            )
+            left_out = await self._within(packing)
         except StorageFailed:
             raise
         except TransferError as refusal:
-            raise _failed(refusal) from None
-        if left_out:
-            log.warning("left out of the zip", entries=len(left_out), first=left_out[0])
+            return refusal
+        self.left_out += [f"not in the zip: {line}" for line in left_out]
         return Source(self._tree.scratch, _ZIP)
 
     async def _within(self, work: Awaitable[Made]) -> Made:
@@ -200,14 +216,7 @@ class _Outbox:
             async with self._clock.timeout(self._deadline.left(self._clock.now())):
                 return await work
         except TimeoutError:
-            raise _failed(TransferTimedOut("", "")) from None
-
-
-def _store(file: BinaryIO, data: bytes) -> None:
-    try:
-        file.write(data)
-    except OSError as failure:
-        raise StorageFailed(f"Output cannot be stored: {failure.strerror}") from failure
+            raise TransferTimedOut("", "no time was left") from None
 
 
 def _zip_of(upload: OutputUpload) -> ZipUpload | None:
