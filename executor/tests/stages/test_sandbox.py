@@ -17,7 +17,7 @@ from compute_horde_common.protocol.validator_miner import (
 from compute_horde_common.transfer.tree import JobTree
 from executor.config import ExecutorConfig
 from executor.stages.sandbox import Host, Program, container_for, limits_for
-from tests.stand import IMAGE, OWNER, Stand, offer
+from tests.stand import IMAGE, OWNER, Stand
 
 GIB = 1 << 30
 CONFIG = ExecutorConfig(miner_address="ws://m", token="t", owner="o")
@@ -179,10 +179,10 @@ def test_the_operator_s_runtime_is_asked_for_by_name(tree: JobTree) -> None:
 async def test_a_runtime_that_docker_does_not_know_is_never_replaced(stand: Stand) -> None:
     stand.config = replace(stand.config, runtime="no-such-runtime")
 
-    (report,) = await stand.talk(offer())
+    report = await stand.run("true")
 
     assert isinstance(report, HordeFailed)
-    assert "JOB_RUNTIME is 'no-such-runtime', which Docker does not know" in report.message
+    assert "no-such-runtime" in report.message
     assert await stand.left() == ([], [])
 
 

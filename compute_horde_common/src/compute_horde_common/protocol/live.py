@@ -42,7 +42,7 @@ class LogPiece(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    number: int = Field(ge=0, lt=1 << 63)
+    number: int = Field(ge=0, lt=1 << 59)
     stream: Literal["stdout", "stderr"]
     text: str = Field(max_length=MAX_PIECE_CHARACTERS)
     dropped: int = Field(default=0, ge=0, lt=1 << 63)
