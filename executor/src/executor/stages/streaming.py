@@ -29,6 +29,7 @@ from compute_horde_common.jobs.spec import StreamingDetails
 from executor import wiring
 from executor.config import ExecutorConfig
 from executor.stages.run import ContainerLeft, undisturbed
+from executor.streaming import namespace
 from executor.streaming.namespace import NoEntry, entered
 from executor.streaming.relay import Connect, Relay
 
@@ -136,7 +137,7 @@ async def _way_in(
     """The job's address, and what opens a connection to its port."""
     if network != "none":
         address = await engine.address(container_id, network)
-        return address, lambda: _connected((address, JOB_PORT))
+        return address, lambda: namespace.connect((address, JOB_PORT))
     path = await engine.network_namespace(container_id)
     try:
         inside = await stack.enter_async_context(entered(path))
@@ -146,17 +147,6 @@ async def _way_in(
             f" ({refusal})"
         ) from None
     return "127.0.0.1", lambda: inside.connect(("127.0.0.1", JOB_PORT))
-
-
-async def _connected(address: tuple[str, int]) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(made, address)
-    except BaseException:
-        made.close()
-        raise
-    return made
 
 
 def _identify(details: StreamingDetails, now: datetime) -> tuple[bytes, ssl.SSLContext, str]:

@@ -28,13 +28,12 @@ class Inside:
     async def connect(self, address: tuple[str, int]) -> socket.socket:
         """A connection between two ends inside; ``OSError`` where nobody listens."""
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._thread, _new_socket)
-        try:
-            await loop.sock_connect(made, address)
-        except BaseException:
-            made.close()
-            raise
-        return made
+        return await _connected(await loop.run_in_executor(self._thread, _new_socket), address)
+
+
+async def connect(address: tuple[str, int]) -> socket.socket:
+    """A connection from our own namespace; ``OSError`` where nobody listens."""
+    return await _connected(_new_socket(), address)
 
 
 @asynccontextmanager
@@ -63,6 +62,15 @@ def _enter(path: str) -> None:
             raise NoEntry(f"{path}: {os.strerror(ctypes.get_errno())}")
     finally:
         os.close(descriptor)
+
+
+async def _connected(made: socket.socket, address: tuple[str, int]) -> socket.socket:
+    try:
+        await asyncio.get_running_loop().sock_connect(made, address)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _new_socket() -> socket.socket:
