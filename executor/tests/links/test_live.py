@@ -5,15 +5,21 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
+from compute_horde_common.containers.interface import PullProgress
 from compute_horde_common.jobs.timing import Limits
+from compute_horde_common.links.link import Link
+from compute_horde_common.links.memory import pipe_pair
+from compute_horde_common.protocol.base import Codec
 from compute_horde_common.protocol.live import JobLog, JobProgress
+from compute_horde_common.protocol.miner_executor import ExecutorToMiner, MinerToExecutor
 from compute_horde_common.protocol.validator_miner import (
     ExecutorReady,
     JobFailedReport,
     JobFinished,
     VolumesReady,
 )
-from tests.stand import PATIENCE, Stand, offer, start
+from executor.links.live import PullReport
+from tests.stand import JOB, PATIENCE, Stand, offer, start
 
 
 @pytest.fixture
@@ -86,3 +92,21 @@ async def test_the_last_words_of_a_job_that_takes_too_long_are_heard(live: Stand
 
     assert isinstance(said[-1], JobFailedReport)
     assert text_of(said) == "working\nalmost\n"
+
+
+async def test_an_image_on_its_way_is_told_as_progress(stand: Stand) -> None:
+    pipe, far = pipe_pair()
+    executor: Link[MinerToExecutor, ExecutorToMiner] = Link(
+        far, Codec(MinerToExecutor), clock=stand.clock
+    )
+    miner: Link[ExecutorToMiner, MinerToExecutor] = Link(
+        pipe, Codec(ExecutorToMiner), clock=stand.clock
+    )
+    report = PullReport(executor, JOB)
+    telling = asyncio.create_task(report.tell())
+
+    report.hear(PullProgress(done=50 << 20, total=200 << 20))
+    told = await miner.expect(JobProgress, within=PATIENCE)
+    telling.cancel()
+
+    assert told == JobProgress(job_uuid=JOB, percent=25.0, text="pulling the image: 50 of 200 MiB")
