@@ -1,11 +1,19 @@
 """Time comes in through a `Clock`; nothing else in the project reads the system's."""
 
 import asyncio
+import sys
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from typing_extensions import override
+
+from compute_horde_common.python310 import UTC
+
+if sys.version_info >= (3, 11):
+    from asyncio import Timeout, timeout
+else:
+    from async_timeout import Timeout, timeout
 
 
 class Clock(Protocol):
@@ -37,7 +45,7 @@ class SystemClock(Clock):
 
     @override
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        return asyncio.timeout(max(0.0, seconds))
+        return timeout(max(0.0, seconds))
 
 
 class HandWoundClock(Clock):
@@ -46,7 +54,7 @@ class HandWoundClock(Clock):
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._sleepers: list[tuple[datetime, asyncio.Event]] = []
-        self._timeouts: list[tuple[datetime, asyncio.Timeout]] = []
+        self._timeouts: list[tuple[datetime, Timeout]] = []
 
     @override
     def now(self) -> datetime:
@@ -62,7 +70,7 @@ class HandWoundClock(Clock):
 
     @override
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        limit = asyncio.timeout(0 if seconds <= 0 else None)
+        limit = timeout(0 if seconds <= 0 else None)
         self._timeouts.append((self._now + timedelta(seconds=seconds), limit))
         return limit
 
@@ -88,5 +96,5 @@ class HandWoundClock(Clock):
             await asyncio.sleep(0)
 
 
-def _is_open(limit: asyncio.Timeout) -> bool:
+def _is_open(limit: Timeout) -> bool:
     return "active" in repr(limit)

@@ -5,10 +5,11 @@ The table is data: an operator adds a class with ``define`` (services do it from
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from compute_horde_common.python310 import StrEnum
 
 
 class ExecutorClass(StrEnum):

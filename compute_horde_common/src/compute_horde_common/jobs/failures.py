@@ -5,12 +5,12 @@ job itself went wrong; its author can do something about it) or a `HordeFailure`
 fault). Reasons are open sets: one that we do not know keeps its text.
 """
 
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from compute_horde_common.jobs.lifecycle import JobStatus
+from compute_horde_common.python310 import StrEnum
 
 
 class Participant(StrEnum):

@@ -5,7 +5,8 @@ Status says where a job is; a failure (`failures`) says why it ended.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
+
+from compute_horde_common.python310 import StrEnum
 
 
 class JobStatus(StrEnum):

@@ -6,14 +6,16 @@ import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
+from typing_extensions import Self
 
 from compute_horde_common.clock import Clock, SystemClock
 from compute_horde_common.protocol import rest, signatures
+from compute_horde_common.python310 import UTC
 from compute_horde_sdk._internal.errors import (
     SHOWN_BODY_CHARACTERS,
     ComputeHordeAPIError,
@@ -159,7 +161,7 @@ class ComputeHordeClient:
         job_spec: ComputeHordeJobSpec,
         on_trusted_miner: bool = False,
         job_attempt_callback: JobAttemptCallback | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+        timeout: float | None = None,
         max_attempts: int = DEFAULT_ATTEMPTS,
     ) -> ComputeHordeJob:
         """Sends a job and waits for its end; sends it again where that may help.

@@ -123,7 +123,7 @@ class ComputeHordeJob:
 
     async def wait(
         self,
-        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+        timeout: float | None = None,
         status_callback: "JobStatusCallback | None" = None,
     ) -> None:
         """Returns when the job has ended, well or not.
@@ -185,7 +185,7 @@ class ComputeHordeJob:
 
     async def wait_for_streaming(
         self,
-        timeout: float | None = None,  # noqa: ASYNC109 - the published name
+        timeout: float | None = None,
     ) -> None:
         """Returns when the job's own server can be reached.
 
