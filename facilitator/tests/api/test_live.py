@@ -110,13 +110,14 @@ class Follower:
 
 @asynccontextmanager
 async def follow(
-    server: str, job: Job, cursor: str = "", **headers: str
+    server: str, job: Job, cursor: str = "", logs: str = "true", **headers: str
 ) -> AsyncIterator[Follower]:
     user = await in_database(User.allowed)()
     url = f"{server}/api/v1/jobs/{job.uuid}/events/"
+    query = {"logs": logs, **({"cursor": cursor} if cursor else {})}
     async with (
         httpx.AsyncClient(headers={**user.headers, **headers}, timeout=SOON) as client,
-        client.stream("GET", url, params={"cursor": cursor} if cursor else {}) as response,
+        client.stream("GET", url, params=query) as response,
     ):
         yield Follower(response)
 
@@ -254,6 +255,18 @@ async def test_what_happens_to_a_job_is_told_as_it_happens(server: str) -> None:
     assert follower.response.headers["content-type"].startswith("text/event-stream")
     assert follower.response.headers["cache-control"] == "no-store"
     assert follower.response.headers["x-accel-buffering"] == "no"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_leaves_out_what_a_job_writes_if_asked_to(server: str) -> None:
+    job = await in_database(a_job)()
+    await in_database(write)(job, "a\nb")
+
+    async with follow(server, job, logs="false") as follower:
+        await in_database(move)(job, JobStatus.COMPLETED)
+        told = await follower.rest()
+
+    assert kinds(told) == ["status", "status", "end"]
 
 
 @pytest.mark.django_db(transaction=True)

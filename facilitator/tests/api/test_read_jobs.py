@@ -135,14 +135,50 @@ def test_jobs_are_filtered_by_tag_and_uuid() -> None:
     assert {job["uuid"] for job in by_uuid} == {str(plain.uuid), str(other.uuid)}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        (["completed"], {1}),
+        (["Completed"], {1}),
+        (["Horde Failed", "sent"], {0, 2}),
+        (["horde_failed", "completed", "rejected"], {1, 2}),
+        (["rejected"], set()),
+    ],
+    ids=str,
+)
+def test_jobs_are_filtered_by_status(wanted: list[str], places: set[int]) -> None:
+    made = [a_job(), a_job(), a_job()]
+    jobs.move(made[1].uuid, JobStatus.COMPLETED, now())
+    jobs.move(made[2].uuid, JobStatus.HORDE_FAILED, now())
+
+    answer = User.allowed().get("/api/v1/jobs/", status=wanted).json()
+
+    found = {job["uuid"] for job in answer["results"]}
+    assert found == {str(made[place].uuid) for place in places}
+    assert answer["count"] == len(places)
+
+
+def test_a_status_that_is_none_is_told_the_known_ones() -> None:
+    answer = User.allowed().get("/api/v1/jobs/", status=["sent", "lost\0"])
+
+    (told,) = answer.json()["status"]
+    assert answer.status_code == 400
+    assert told.startswith("'lost\\x00' is no status; there are sent, received, ")
+
+
 def test_a_page_link_keeps_the_filters() -> None:
     jobs_made = [a_job(), a_job()]
     user = User.allowed()
-    query = {"uuid": [str(job.uuid) for job in jobs_made], "page_size": "1"}
+    query = {
+        "uuid": [str(job.uuid) for job in jobs_made],
+        "status": ["sent", "failed"],
+        "page_size": "1",
+    }
 
     following = user.get("/api/v1/jobs/", **query).json()["next"]
 
     assert all(str(job.uuid) in following for job in jobs_made)
+    assert "status=sent&status=failed" in following
 
 
 @pytest.mark.parametrize("page", ["2", "0", "-1", "x", "1" * 400, "٣"])
@@ -155,7 +191,7 @@ def test_an_odd_page_size_is_no_fault(size: str) -> None:
     assert User.allowed().get("/api/v1/jobs/", page_size=size).status_code == 200
 
 
-@pytest.mark.parametrize(("name", "value"), [("uuid", "x"), ("tag", "\0")])
+@pytest.mark.parametrize(("name", "value"), [("uuid", "x"), ("tag", "\0"), ("status", "")])
 def test_a_malformed_filter_is_refused(name: str, value: str) -> None:
     answer = User.allowed().get("/api/v1/jobs/", **{name: value})
 

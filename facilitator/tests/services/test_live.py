@@ -202,6 +202,17 @@ def test_news_are_bounded_and_go_on_where_they_stopped() -> None:
     assert [entry.status for entry in rest.entries] == ["completed"]
 
 
+def test_news_without_output_have_all_the_rest() -> None:
+    job = a_job()
+    tell(job, piece(0), piece(1))
+    end(job)
+
+    news = following.news(job.uuid, ALICE.ss58, now(), since=Cursor(), limit=0)
+
+    assert ([*news.pieces], news.more, news.ended) == ([], False, True)
+    assert [entry.status for entry in news.entries] == ["sent", "completed"]
+
+
 def test_what_a_job_wrote_goes_with_it() -> None:
     job = a_job()
     tell(job, piece(0))

@@ -10,6 +10,7 @@ from ninja import Header, Query, Router
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from compute_horde_common.jobs.lifecycle import JobStatus
 from compute_horde_common.protocol.rest import (
     CheatReport,
     JobCreate,
@@ -52,6 +53,9 @@ class Selection(BaseModel):
     page_size: str = Field(default="", description=f"At most {LARGEST_PAGE}.")
     tag: str | None = Field(default=None, description="Only jobs with exactly this tag.")
     uuid: list[str] = Field(default=[], description="Only these jobs; may be repeated.")
+    status: list[str] = Field(
+        default=[], description="Only jobs with one of these statuses; may be repeated."
+    )
 
 
 @router.post("/job-docker/", response={201: JobView})
@@ -83,8 +87,11 @@ def list_jobs(request: Authenticated, selection: Query[Selection]) -> HttpRespon
         request.auth,
         number=_page_number(selection.page),
         size=_page_size(selection.page_size),
-        tag=_tag(selection.tag),
-        uuids=[_uuid(text) for text in selection.uuid],
+        wanted=reading.Wanted(
+            tag=_tag(selection.tag),
+            uuids=[_uuid(text) for text in selection.uuid],
+            statuses=[_status(text) for text in selection.status],
+        ),
     )
     following = page.number + 1 if page.number < page.pages else None
     preceding = page.number - 1 if page.number > 1 else None
@@ -159,6 +166,14 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise Malformed({"uuid": [f"{text[:64]!r} is no UUID."]}) from None
+
+
+def _status(text: str) -> JobStatus:
+    try:
+        return JobStatus(text.lower().replace(" ", "_"))
+    except ValueError:
+        known = ", ".join(JobStatus)
+        raise Malformed({"status": [f"{text[:64]!r} is no status; there are {known}."]}) from None
 
 
 def _page_url(request: HttpRequest, number: int | None) -> str | None:

@@ -94,6 +94,7 @@ async def follow_job(
     request: Authenticated,
     job_uuid: UUID,
     cursor: Annotated[str, Query(description="Where to go on: the id of an event.")] = "",
+    logs: Annotated[bool, Query(description="Whether to tell what it writes, too.")] = True,
     last_event_id: Annotated[str, Header(alias="Last-Event-ID")] = "",
 ) -> StreamingHttpResponse:
     """Server-sent events of a job until it ends: ``status``, ``log``, ``progress``, and ``end``.
@@ -101,7 +102,7 @@ async def follow_job(
     A stream is closed after an hour at the latest; go on with the id of the last event."""
     known = last_event_id or cursor
     since = Cursor.read(known) if known else Cursor()
-    stream = Stream(job_uuid, request.auth, since, wiring.clock())
+    stream = Stream(job_uuid, request.auth, since, wiring.clock(), logs=logs)
     # Told before the stream begins, since afterwards there is no status code any more.
     await stream.look()
     stream.enter()
@@ -118,11 +119,14 @@ class Stream:
     _open: WeakSet["Stream"] = WeakSet()
     # Weak: a client may leave before its stream is begun, and nobody says so.
 
-    def __init__(self, job_uuid: UUID, hotkey: str, cursor: Cursor, clock: Clock) -> None:
+    def __init__(
+        self, job_uuid: UUID, hotkey: str, cursor: Cursor, clock: Clock, *, logs: bool = True
+    ) -> None:
         self._job_uuid = job_uuid
         self.hotkey = hotkey
         self._cursor = cursor
         self._clock = clock
+        self._pieces = DEFAULT_PIECES if logs else 0
 
     def enter(self) -> None:
         """Takes one of the hotkey's places, until the stream ends.
@@ -147,7 +151,7 @@ class Stream:
             self.hotkey,
             self._clock.now(),
             since=self._cursor,
-            limit=DEFAULT_PIECES,
+            limit=self._pieces,
         )
 
     async def frames(self) -> AsyncIterator[bytes]:

@@ -41,10 +41,11 @@ def log_page(job_uuid: UUID, hotkey: str, at: datetime, *, offset: int, limit: i
 
 
 def news(job_uuid: UUID, hotkey: str, at: datetime, *, since: Cursor, limit: int) -> News:
-    """What is new of a job, with at most ``limit`` pieces; errors as of `log_page`."""
+    """What is new of a job, with at most ``limit`` pieces (0 leaves its output out); errors as of
+    `log_page`."""
     # The status is read first: all that was there before a job ended is seen together with its end.
     job = _own(job_uuid, hotkey)
-    pieces, more = _pieces(job, since.piece, limit, at)
+    pieces, more = _pieces(job, since.piece, limit, at) if limit else ((), False)
     return News(
         status=job.status,
         entries=_entries(job)[since.statuses :],

@@ -44,20 +44,29 @@ def one(job_uuid: UUID, hotkey: str) -> View:
     return view(job)
 
 
-def page(hotkey: str, *, number: int, size: int, tag: str | None, uuids: Sequence[UUID]) -> Page:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of a hotkey's jobs: with this tag (None for any), one of these UUIDs (none for any) and
+    one of these statuses (likewise)."""
+
+    tag: str | None = None
+    uuids: Sequence[UUID] = ()
+    statuses: Sequence[JobStatus] = ()
+
+
+def page(hotkey: str, *, number: int, size: int, wanted: Wanted) -> Page:
     """A page of a hotkey's jobs.
 
     Args:
         hotkey: whose.
         number: of the page, from 1; `LAST_PAGE` for the last.
         size: how many jobs on a page.
-        tag: only jobs with this tag; None for all.
-        uuids: only these jobs; none for all.
+        wanted: which jobs.
 
     Raises:
         NotFound: there are not so many pages.
     """
-    found = _selected(hotkey, tag, uuids)
+    found = _selected(hotkey, wanted)
     count = found.count()
     pages = max(1, -(-count // size))
     chosen = pages if number == LAST_PAGE else number
@@ -74,12 +83,14 @@ def progress_of(job: Job) -> Progress | None:
     return Progress(job.progress_percent, job.progress_text, job.progress_at)
 
 
-def _selected(hotkey: str, tag: str | None, uuids: Sequence[UUID]) -> QuerySet[Job]:
+def _selected(hotkey: str, wanted: Wanted) -> QuerySet[Job]:
     found = Job.objects.filter(hotkey=hotkey).order_by("-created_at", "-uuid")
-    if tag is not None:
-        found = found.filter(tag=tag)
-    if uuids:
-        found = found.filter(uuid__in=uuids)
+    if wanted.tag is not None:
+        found = found.filter(tag=wanted.tag)
+    if wanted.uuids:
+        found = found.filter(uuid__in=wanted.uuids)
+    if wanted.statuses:
+        found = found.filter(status__in=[status.value for status in wanted.statuses])
     return found
 
 

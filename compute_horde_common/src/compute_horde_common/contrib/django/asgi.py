@@ -6,6 +6,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.http import http_date
 from django.utils.module_loading import import_string
 from typing_extensions import override
 
@@ -23,7 +24,10 @@ class OneHopHandler(ASGIHandler):
 
     @override
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+        response = await sync_to_async(self.get_response, thread_sensitive=True)(request)
+        # Signatures and nonces have an age, so clients compare clocks.
+        response.headers.setdefault("Date", http_date())
+        return response
 
 
 def make_application(websockets: str | None = None) -> ProtocolTypeRouter:
