@@ -22,6 +22,9 @@ from compute_horde_devnet.processes import Identity, pause
 STATE = Path(".dev")
 PID_FILE = STATE / "dockerd.pid"
 START_SECONDS = 60
+_TEST_SERVERS = {"docker-registry": "docker-registry", "openssh-server": "/usr/sbin/sshd"}
+"""Debian's packages of servers that tests start themselves, and the program of each."""
+_UNITS = {"docker-registry": "docker-registry", "openssh-server": "ssh"}
 _HELP = (
     "no Docker engine answers. Start one (sudo systemctl start docker) or install one"
     " (sudo apt-get install docker.io), and let this user reach it"
@@ -54,18 +57,18 @@ def answers() -> bool:
         return False
 
 
-def ensure(*, registry: bool = False) -> bool:
+def ensure(*, for_tests: bool = False) -> bool:
     """Makes sure that an engine answers. True if one was started that nobody else keeps.
 
     Args:
-        registry: whether the program of an image registry is wanted, too, as tests do.
+        for_tests: whether the servers that tests need are wanted, too: an image registry, and sshd.
 
     Raises:
         NoEngine: none does, and none can be started here.
     """
     packages = [] if shutil.which("busybox") else ["busybox-static"]
-    if registry and not shutil.which("docker-registry"):
-        packages.append("docker-registry")
+    if for_tests:
+        packages += [name for name, program in _TEST_SERVERS.items() if not shutil.which(program)]
     running = answers()
     if not running and not shutil.which("dockerd"):
         packages += ["docker.io", "iptables"]
@@ -121,9 +124,10 @@ def _install(packages: list[str], *, optional: bool) -> None:
 
         apt("update", "-qq")
         installed = apt("install", "-y", "-qq", "--no-install-recommends", *packages)
-    if "docker-registry" in packages and Path("/run/systemd/system").exists():
-        # Tests start their own; the package's would take port 5000 from then on.
-        subprocess.run(["systemctl", "disable", "--now", "docker-registry"], check=False)  # noqa: S607
+    units = [unit for package, unit in _UNITS.items() if package in packages]
+    if units and Path("/run/systemd/system").exists():
+        # Tests start their own; nobody asked for servers on this machine's usual ports.
+        subprocess.run(["systemctl", "disable", "--now", *units], check=False)  # noqa: S603, S607
     if not installed and not optional:
         raise NoEngine(f"apt-get could not install {' '.join(packages)}; see {log.name}")
 
@@ -157,7 +161,7 @@ def main(arguments: list[str]) -> int:
         return 0
     keep = arguments[:1] == ["--keep"]
     try:
-        started = ensure(registry=True)
+        started = ensure(for_tests=True)
     except NoEngine as error:
         print(f"dev: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
         return 1

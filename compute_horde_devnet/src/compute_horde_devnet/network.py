@@ -133,6 +133,7 @@ class Network:
                     wallet=WalletPath(self.data / "wallets", f"miner-{number}"),
                     hotkey=hotkey.ss58,
                     slots={self.options.executor_class: self.options.slots},
+                    settings=self.options.miner_settings,
                 )
             )
         for number, hotkey in enumerate(keys.validators, 1):
@@ -150,6 +151,7 @@ class Network:
                     wallet=None,
                     hotkey="",
                     slots={self.options.executor_class: self.options.slots},
+                    settings=self.options.miner_settings,
                     trusted_validator=hotkey.ss58,
                 )
             )

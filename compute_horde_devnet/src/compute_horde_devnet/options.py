@@ -14,6 +14,7 @@ class NetworkOptions:
     """What to start. ``ports`` gives services a fixed port, by name; others take a free one.
 
     ``die_with_parent``: the services end with the process that started them, however it ends.
+    ``miner_settings``: environment variables of all miners, instead of those they would get.
     """
 
     data: Path
@@ -26,6 +27,7 @@ class NetworkOptions:
     block_time: float = 1.0
     die_with_parent: bool = False
     executor_class: str = EXECUTOR_CLASS
+    miner_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def free_port(host: str) -> int:

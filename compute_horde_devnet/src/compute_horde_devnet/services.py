@@ -185,9 +185,13 @@ def miner(
     wallet: WalletPath | None,
     hotkey: str,
     slots: Mapping[str, int],
+    settings: Mapping[str, str],
     trusted_validator: str | None = None,
 ) -> Service:
-    """A miner with executors as child processes; ``trusted_validator`` makes it a trusted one."""
+    """A miner with executors as child processes; ``trusted_validator`` makes it a trusted one.
+
+    ``settings`` are environment variables, and come before those that it would get.
+    """
     mode = (
         {"IS_LOCAL_MINER": "true", "LOCAL_MINER_VALIDATOR_PUBLIC_KEY": trusted_validator}
         if trusted_validator
@@ -214,6 +218,7 @@ def miner(
             "EXECUTOR_WORK_DIRECTORY": str(place.folder / "work"),
             "ALLOW_PRIVATE_ADDRESSES": "true",
             "STOP_ALL_ON_EXIT": "true",
+            **settings,
         },
         commands={"fleet": ["run_fleet"]},
     )
