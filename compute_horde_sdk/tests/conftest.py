@@ -9,6 +9,8 @@ from tests.facilitator import FakeFacilitator
 
 VALIDATOR = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"
 SpecMaker = Callable[..., ComputeHordeJobSpec]
+BOTH_WAYS = pytest.mark.parametrize("push", [True, False], ids=["told", "asking"])
+ASKING = pytest.mark.parametrize("push", [False], ids=["asking"])
 
 
 @pytest.fixture
@@ -17,8 +19,14 @@ def clock() -> HandWoundClock:
 
 
 @pytest.fixture
-def facilitator() -> FakeFacilitator:
-    return FakeFacilitator()
+def facilitator(clock: HandWoundClock) -> FakeFacilitator:
+    return FakeFacilitator(clock)
+
+
+@pytest.fixture
+def push() -> bool:
+    """Whether the client lets itself be told; tests set it as their parameter."""
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +36,13 @@ def keypair() -> Keypair:
 
 @pytest.fixture
 async def client(
-    facilitator: FakeFacilitator, clock: HandWoundClock, keypair: Keypair
+    facilitator: FakeFacilitator, clock: HandWoundClock, keypair: Keypair, push: bool
 ) -> AsyncIterator[ComputeHordeClient]:
     async with ComputeHordeClient(
         keypair,
         VALIDATOR,
         facilitator_url="http://facilitator",
+        push=push,
         clock=clock,
         transport=facilitator.transport,
     ) as opened:

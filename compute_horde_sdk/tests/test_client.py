@@ -53,7 +53,17 @@ async def test_a_facilitators_url_is_understood_with_and_without_the_api(
 
 @pytest.mark.parametrize(
     "url",
-    ["", "facilitator", "ftp://facilitator/", "http://", "http://a:b/", "http://a/?x=1", None],
+    [
+        "",
+        "facilitator",
+        "ftp://facilitator/",
+        "http://",
+        "http://a:b/",
+        "http://a/?x=1",
+        f"http://{'a' * 64}.example/",
+        "http://\ud800/",
+        None,
+    ],
 )
 def test_what_is_no_url_is_refused(keypair: Keypair, url: str) -> None:
     with pytest.raises(ComputeHordeValidationError) as refused:
@@ -62,13 +72,68 @@ def test_what_is_no_url_is_refused(keypair: Keypair, url: str) -> None:
     assert refused.value.field == "facilitator_url"
 
 
-async def test_a_closed_client_says_so(client: ComputeHordeClient) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "5", None], ids=repr)
+def test_a_request_timeout_that_is_none_is_refused(keypair: Keypair, seconds: float) -> None:
+    with pytest.raises(ComputeHordeValidationError) as refused:
+        ComputeHordeClient(keypair, VALIDATOR, request_timeout=seconds)
+
+    assert refused.value.field == "request_timeout"
+
+
+async def test_the_facilitator_has_as_long_to_answer_as_it_is_given(
+    facilitator: FakeFacilitator, keypair: Keypair
+) -> None:
+    async with ComputeHordeClient(
+        keypair,
+        VALIDATOR,
+        facilitator_url="http://facilitator",
+        request_timeout=2.5,
+        transport=facilitator.transport,
+    ) as client:
+        await client.get_jobs()
+
+    assert facilitator.last.extensions["timeout"] == {
+        "connect": 5.0,
+        "read": 2.5,
+        "write": 5.0,
+        "pool": 5.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "gopher://proxy"), ("ALL_PROXY", "http://a:b"), ("SSL_CERT_FILE", "/no/file")],
+)
+async def test_an_environment_that_allows_no_connections_is_told(
+    keypair: Keypair, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    async with ComputeHordeClient(keypair, VALIDATOR) as client:
+        with pytest.raises(ComputeHordeError, match=f"look at .*{name}"):
+            await client.get_jobs()
+
+
+class Odd:
+    ss58_address = "ż"
+
+    def sign(self, data: bytes) -> bytes:
+        return data
+
+
+def test_a_hotkey_whose_address_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(ComputeHordeValidationError, match=r"^hotkey: 'ż' is no ss58 address"):
+        ComputeHordeClient(Odd(), VALIDATOR)
+
+
+@pytest.mark.parametrize("close", ["close", "aclose"])
+async def test_a_closed_client_says_so(client: ComputeHordeClient, close: str) -> None:
     async with client:
         await client.get_jobs()
 
     with pytest.raises(ComputeHordeError, match="closed"):
         await client.get_jobs()
-    await client.aclose()
+    await getattr(client, close)()
 
 
 class KeptAlive(BaseHTTPRequestHandler):

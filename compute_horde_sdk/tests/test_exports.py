@@ -26,16 +26,42 @@ PUBLISHED = {
     "OutputVolume",
 }
 OURS = {
+    "AdaptiveSampling",
+    "Comparator",
     "ComputeHordeAPIError",
     "ComputeHordeCancelError",
+    "ComputeHordeEndEvent",
+    "ComputeHordeJobEvent",
+    "ComputeHordeJobFailedError",
+    "ComputeHordeJobFields",
+    "ComputeHordeJobLogs",
+    "ComputeHordeJobProgress",
+    "ComputeHordeLogEvent",
     "ComputeHordeLogPage",
     "ComputeHordeLogPiece",
+    "ComputeHordeNoPushError",
+    "ComputeHordeProgressEvent",
+    "ComputeHordeStatusEvent",
+    "ComputeHordeSyncClient",
+    "ComputeHordeSyncJob",
     "ComputeHordeValidationError",
+    "CrossValidation",
+    "Difference",
+    "Verdict",
+    "exact",
+    "jobs_needed",
+    "json_equal",
 }
 
 
 def test_v1_has_the_published_names_and_a_few_of_ours() -> None:
-    assert {name for name in vars(v1) if not name.startswith("_")} == PUBLISHED | OURS
+    public = {
+        name
+        for name, value in vars(v1).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+    assert public == PUBLISHED | OURS
 
 
 def test_arguments_of_the_client_have_the_published_names_order_and_defaults() -> None:
@@ -53,19 +79,28 @@ def test_arguments_of_the_client_have_the_published_names_order_and_defaults() -
             ("compute_horde_validator_hotkey", None),
             ("job_queue", None),
             ("facilitator_url", "https://facilitator.computehorde.io/"),
+            ("request_timeout", 15.0),
+            ("push", True),
             ("clock", None),
             ("transport", None),
         ],
-        "create_job": [("job_spec", None), ("on_trusted_miner", False)],
+        "create_job": [
+            ("job_spec", None),
+            ("on_trusted_miner", False),
+            ("run_cross_validation", False),
+            ("trusted_output_volumes", None),
+            ("fields", None),
+        ],
         "run_until_complete": [
             ("job_spec", None),
             ("on_trusted_miner", False),
             ("job_attempt_callback", None),
             ("timeout", None),
             ("max_attempts", 3),
+            ("status_callback", None),
         ],
-        "get_job": [("job_uuid", None)],
-        "get_jobs": [("page", 1), ("page_size", 10)],
+        "get_job": [("job_uuid", None), ("streaming_key", None)],
+        "get_jobs": [("page", 1), ("page_size", 10), ("status", None)],
     }
 
 

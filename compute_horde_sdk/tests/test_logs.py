@@ -12,6 +12,7 @@ from compute_horde_sdk.v1 import (
     ComputeHordeLogPiece,
     ComputeHordeNotFoundError,
 )
+from tests.conftest import ASKING, BOTH_WAYS
 from tests.facilitator import NOW, FakeFacilitator
 from tests.winding import wound
 
@@ -21,7 +22,7 @@ def piece(number: int, text: str, dropped: int = 0) -> ComputeHordeLogPiece:
 
 
 async def followed(job: ComputeHordeJob, offset: int = 0) -> list[str]:
-    return [found.text async for found in job.iter_logs(offset)]
+    return [found.text async for found in job.logs(offset, follow=True)]
 
 
 async def test_what_a_job_has_written_is_read_page_by_page(
@@ -36,6 +37,7 @@ async def test_what_a_job_has_written_is_read_page_by_page(
     assert await job.logs(offset=3) == []
 
 
+@BOTH_WAYS
 async def test_what_a_job_writes_is_followed_until_it_has_ended(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -46,6 +48,7 @@ async def test_what_a_job_writes_is_followed_until_it_has_ended(
     assert await wound(clock, followed(job)) == ["a", "b", "c", "d"]
 
 
+@BOTH_WAYS
 async def test_following_may_start_anywhere(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -56,6 +59,7 @@ async def test_following_may_start_anywhere(
     assert await wound(clock, followed(job, offset=1)) == ["b", "c", "d"]
 
 
+@ASKING
 async def test_a_silent_job_is_asked_twice_a_second(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:

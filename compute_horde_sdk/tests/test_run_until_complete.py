@@ -10,6 +10,7 @@ from compute_horde_sdk.v1 import (
     ComputeHordeAPIError,
     ComputeHordeClient,
     ComputeHordeJob,
+    ComputeHordeJobStatusEntry,
     ComputeHordeJobTimeoutError,
 )
 from tests.conftest import SpecMaker
@@ -218,3 +219,24 @@ async def test_attempts_on_the_trusted_miner_say_so(
     await client.run_until_complete(spec(), on_trusted_miner=True)
 
     assert facilitator.last_body["on_trusted_miner"] is True
+
+
+async def test_each_status_of_each_attempt_is_told(
+    client: ComputeHordeClient,
+    facilitator: FakeFacilitator,
+    spec: SpecMaker,
+    clock: HandWoundClock,
+) -> None:
+    facilitator.plans.extend([ended("rejected", "busy"), WELL])
+    told: list[tuple[str, str]] = []
+
+    def callback(job: ComputeHordeJob, entry: ComputeHordeJobStatusEntry) -> None:
+        told.append((job.uuid, entry.status.value))
+
+    await wound(clock, client.run_until_complete(spec(), status_callback=callback))
+
+    first, second = facilitator.jobs
+    assert told == [
+        *((first, status) for status in ("sent", "rejected")),
+        *((second, status) for status in ("sent", "accepted", "completed")),
+    ]

@@ -1,5 +1,9 @@
+import json
+
 import pytest
 
+from compute_horde_common.chain.keys import verify
+from compute_horde_common.protocol import rest, signatures
 from compute_horde_sdk.v1 import (
     ComputeHordeClient,
     ComputeHordeError,
@@ -15,8 +19,25 @@ FILE = HTTPInputVolume(url="http://files.example/data")
 PUT = HTTPOutputVolume(http_method="PUT", url="http://files.example/out")
 FORM = HTTPOutputVolume(http_method="PUT", url="http://files.example/o", form_fields={"a": "b"})
 
+SIGNED = {
+    "executor_class": "always_on.test",
+    "docker_image": "alpine:3.20",
+    "args": [],
+    "env": {},
+    "use_gpu": True,
+    "artifacts_dir": "",
+    "on_trusted_miner": False,
+    "download_time_limit": 10,
+    "execution_time_limit": 30,
+    "upload_time_limit": 20,
+    "streaming_start_time_limit": 5,
+    "streaming_details": None,
+    "volumes": [],
+    "uploads": [],
+}
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "unknown class": ({"executor_class": "always_on.abacus"}, "executor_class"),
+    "no name of a class": ({"executor_class": "A6000 please"}, "executor_class"),
+    "a member's name": ({"executor_class": "always_on__test"}, "executor_class"),
     "no class": ({"executor_class": None}, "executor_class"),
     "no image": ({"docker_image": ""}, "docker_image"),
     "image with a space": ({"docker_image": "my image"}, "docker_image"),
@@ -29,6 +50,23 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "a name in env has =": ({"env": {"A=B": "1"}}, "env"),
     "relative artifacts": ({"artifacts_dir": "artifacts"}, "artifacts_dir"),
     "artifacts above": ({"artifacts_dir": "/a/../b"}, "artifacts_dir"),
+    "no time to run": ({"execution_time_limit_sec": 0}, "execution_time_limit_sec"),
+    "endless limit": ({"execution_time_limit_sec": float("inf")}, "execution_time_limit_sec"),
+    "huge limit": ({"execution_time_limit_sec": 10**5000}, "execution_time_limit_sec"),
+    "an argument is no Unicode": ({"args": ["\ud800"]}, "args.0"),
+    "a value in env is no Unicode": ({"env": {"A": "\ud800"}}, "env.A"),
+    "a name in env is no Unicode": ({"env": {"\ud800": "1"}}, "env"),
+    "a namespace is no Unicode": ({"job_namespace": "\ud800"}, "job_namespace"),
+    "an image is no Unicode": ({"docker_image": "\ud800"}, "docker_image"),
+    "artifacts are no Unicode": ({"artifacts_dir": "/\ud800"}, "artifacts_dir"),
+    "one place twice": (
+        {"input_volumes": {"/volume/a": FILE, "/volume/./a": FILE}},
+        "input_volumes['/volume/./a']",
+    ),
+    "an input is no Unicode": (
+        {"input_volumes": {"/volume/\ud800": FILE}},
+        "input_volumes.0.relative_path",
+    ),
     "negative limit": ({"execution_time_limit_sec": -1}, "execution_time_limit_sec"),
     "limit of a year": ({"download_time_limit_sec": 31_536_000}, "download_time_limit_sec"),
     "no limit": ({"upload_time_limit_sec": None}, "upload_time_limit_sec"),
@@ -87,6 +125,27 @@ async def test_what_cannot_work_is_named_and_not_sent(
     assert isinstance(refused.value, ComputeHordeError)
     assert isinstance(refused.value, ValueError)
     assert facilitator.requests == []
+
+
+async def test_a_class_that_only_its_network_knows_is_asked_for(
+    client: ComputeHordeClient, facilitator: FakeFacilitator, spec: SpecMaker
+) -> None:
+    await client.create_job(spec(executor_class="always_on.gpu.a100-80gb"))
+
+    body = facilitator.last_body
+    signature = rest.signature_from_headers(dict(facilitator.last.headers))
+    text = json.dumps(SIGNED | {"executor_class": body["executor_class"]}, separators=(",", ":"))
+    assert body["executor_class"] == "always_on.gpu.a100-80gb"
+    signatures.check(signature, json.dumps(text).encode(), verify)
+
+
+async def test_the_fault_says_what_to_write_instead(
+    client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    with pytest.raises(ComputeHordeValidationError, match=r"is called 'always_on\.test'"):
+        await client.create_job(spec(executor_class="always_on__test"))
+    with pytest.raises(ComputeHordeValidationError, match=r"there are .*always_on\.gpu-24gb"):
+        await client.create_job(spec(executor_class="GPU"))
 
 
 async def test_two_faults_are_told_at_once(client: ComputeHordeClient, spec: SpecMaker) -> None:

@@ -14,6 +14,7 @@ from compute_horde_sdk.v1 import (
     ComputeHordeJobTimeoutError,
     ComputeHordeValidationError,
 )
+from tests.conftest import ASKING, BOTH_WAYS
 from tests.facilitator import FakeFacilitator
 from tests.winding import wound
 
@@ -21,6 +22,7 @@ LIFE = ["sent", "received", "accepted", "executor_ready", "volumes_ready", "exec
 POLL_SECONDS = 0.5
 
 
+@BOTH_WAYS
 async def test_waiting_ends_with_the_job(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -33,6 +35,7 @@ async def test_waiting_ends_with_the_job(
     assert [entry.status for entry in job.status_history] == [*LIFE, "completed"]
 
 
+@ASKING
 async def test_the_end_is_noticed_within_half_a_second(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -62,6 +65,7 @@ async def test_a_job_that_has_ended_is_not_asked_for(
     assert len(facilitator.calls) == 1
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("seconds", [0.3, 1, 2.0, 7])
 async def test_a_timeout_comes_on_time(
     client: ComputeHordeClient,
@@ -84,6 +88,7 @@ async def test_a_timeout_comes_on_time(
     assert told.value.job_uuid == job.uuid
 
 
+@BOTH_WAYS
 async def test_no_time_at_all_is_enough_to_ask_once(
     client: ComputeHordeClient, facilitator: FakeFacilitator
 ) -> None:
@@ -95,6 +100,7 @@ async def test_no_time_at_all_is_enough_to_ask_once(
         await running.wait(timeout=-1)
 
 
+@BOTH_WAYS
 async def test_a_job_that_ends_just_in_time_is_no_timeout(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -150,6 +156,7 @@ async def test_a_timeout_that_is_no_number_is_refused(
     assert refused.value.field == "timeout"
 
 
+@BOTH_WAYS
 async def test_an_endless_timeout_is_none(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -160,6 +167,7 @@ async def test_an_endless_timeout_is_none(
     assert job.status == "completed"
 
 
+@ASKING
 async def test_trouble_ends_the_wait(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -170,6 +178,7 @@ async def test_trouble_ends_the_wait(
         await wound(clock, job.wait())
 
 
+@BOTH_WAYS
 async def test_each_status_is_told_once_and_in_order(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -186,6 +195,7 @@ async def test_each_status_is_told_once_and_in_order(
     assert told == [(job, status) for status in [*LIFE[1:], "completed"]]
 
 
+@BOTH_WAYS
 async def test_a_coroutine_is_told_and_awaited(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -201,6 +211,7 @@ async def test_a_coroutine_is_told_and_awaited(
     assert told == ["sent", "received", "completed"]
 
 
+@BOTH_WAYS
 async def test_the_last_status_before_a_timeout_is_told(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -215,6 +226,7 @@ async def test_the_last_status_before_a_timeout_is_told(
     assert told == ["sent", "received"]
 
 
+@BOTH_WAYS
 async def test_what_a_callback_raises_ends_the_wait(
     client: ComputeHordeClient, facilitator: FakeFacilitator
 ) -> None:
@@ -227,6 +239,7 @@ async def test_what_a_callback_raises_ends_the_wait(
         await job.wait(status_callback=callback)
 
 
+@BOTH_WAYS
 async def test_waiting_for_streaming_ends_when_the_server_can_be_reached(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:
@@ -256,6 +269,7 @@ async def test_a_job_that_has_gone_on_since_it_was_ready_is_waited_for_no_longer
     assert len(facilitator.calls) == 1
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("end", ["completed", "rejected", "failed", "horde_failed"])
 async def test_a_job_that_has_ended_will_never_stream(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock, end: str
@@ -269,6 +283,7 @@ async def test_a_job_that_has_ended_will_never_stream(
         assert not isinstance(told.value, TimeoutError)
 
 
+@BOTH_WAYS
 async def test_waiting_for_streaming_has_a_timeout_too(
     client: ComputeHordeClient, facilitator: FakeFacilitator, clock: HandWoundClock
 ) -> None:

@@ -7,13 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import websockets
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from compute_horde_common.clock import SystemClock
 from compute_horde_common.containers.docker import DockerEngine
 from compute_horde_common.containers.python_image import ensure_python_image
+from compute_horde_sdk._internal.access import StreamingAccess
+from compute_horde_sdk._internal.certificates import StreamingKey, new_streaming_key
+from compute_horde_sdk._internal.results import ComputeHordeJobStatus
+from executor.streaming.certificates import Identity
 from tests.stand import PATIENCE, Stand
 from tests.streaming.session import Session, session
 
@@ -38,21 +40,28 @@ serve(echo, "0.0.0.0", 8000, process_request=health, max_size=None).serve_foreve
 
 
 @dataclass
-class Job:
+class Job(StreamingAccess):
     """What the examples use of the SDK's job."""
 
     session: Session
+    key: StreamingKey
+    uuid: str = "example"
     streaming_server_address: str = "localhost"
+    status: ComputeHordeJobStatus = ComputeHordeJobStatus.STREAMING_READY
 
     def __post_init__(self) -> None:
-        author = self.session.author
-        self.streaming_private_key = load_pem_private_key(author.key, None)
-        self.streaming_public_cert = x509.load_pem_x509_certificate(author.certificate.encode())
+        self.attach_streaming_key(self.key)
         self.streaming_server_cert = self.session.ready.public_key
         self.streaming_server_port = self.session.ready.port
 
     async def wait_for_streaming(self, timeout: float) -> None:  # noqa: ASYNC109 - the SDK's name
         """It is ready."""
+
+
+def _author() -> tuple[StreamingKey, Identity]:
+    """A key as the SDK makes it."""
+    key = new_streaming_key(SystemClock().now())
+    return key, Identity(key.pem, key.to_pem())
 
 
 def _package(module: object) -> dict[str, str]:
@@ -69,25 +78,18 @@ async def _run(example: str, names: dict[str, object]) -> None:
             await running
 
 
-def test_connecting_takes_a_dozen_lines() -> None:
-    _, _, told = CONNECT.partition("\n\nawait ")
-
-    assert len(told.splitlines()) <= 12
-
-
 async def test_the_httpx_example_talks_to_the_example_of_a_job(
-    engine: DockerEngine, stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerEngine, stand: Stand, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     image = await ensure_python_image(engine)
     names: dict[str, object] = {}
 
-    async with session(stand, image, tmp_path, files={"server.py": SERVER}) as running:
-        names["job"] = Job(running)
+    key, author = _author()
+    async with session(stand, image, tmp_path, author, {"server.py": SERVER}) as running:
+        names["job"] = Job(running, key)
         await _run(f"{CONNECT}\nsaid = answer.text", names)
 
     assert names["said"] == "heard: hello"
-    assert (tmp_path / "client.pem").stat().st_mode & 0o777 == 0o600
 
 
 async def test_the_websocket_example_and_a_large_message_pass(
@@ -97,10 +99,11 @@ async def test_the_websocket_example_and_a_large_message_pass(
     files = {**_package(websockets), "server.py": WEBSOCKET_SERVER}
     large = bytes(range(256)) * (LARGE // 256)
 
-    async with session(stand, image, tmp_path, files=files) as running:
+    key, author = _author()
+    async with session(stand, image, tmp_path, author, files) as running:
         tls = running.tls(running.author)
         address = f"localhost:{running.ready.port}"
-        names: dict[str, object] = {"tls": tls, "address": address}
+        names: dict[str, object] = {"job": Job(running, key)}
         await _run(WEBSOCKET, names)
         async with (
             asyncio.timeout(PATIENCE),

@@ -37,6 +37,8 @@ class HotkeySigner:
     def __init__(self, hotkey: SigningKey | Wallet) -> None:
         self.key = _signing_key(hotkey)
         self.ss58 = str(self.key.ss58_address)
+        if not self.ss58.isascii() or not self.ss58.isprintable():
+            raise ComputeHordeValidationError("hotkey", f"{self.ss58!r:.100} is no ss58 address")
 
     def sign(self, data: bytes) -> bytes:
         """The 64-byte signature of ``data``.

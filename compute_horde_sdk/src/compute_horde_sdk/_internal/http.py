@@ -5,19 +5,20 @@ Connections belong to the event loop that opened them, so each loop gets its own
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
 from compute_horde_common.clock import Clock
 from compute_horde_common.protocol import rest
 from compute_horde_common.protocol.signatures import Signer
+from compute_horde_sdk._internal.answers import parsed
 from compute_horde_sdk._internal.errors import (
     ComputeHordeAPIError,
     ComputeHordeError,
@@ -26,8 +27,6 @@ from compute_horde_sdk._internal.errors import (
 )
 from compute_horde_sdk._internal.spec import compact_json
 
-A = TypeVar("A", bound=BaseModel)
-
 logger = logging.getLogger(__name__)
 
 API_PATH = "/api/v1"
@@ -35,7 +34,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
-TIMEOUT = httpx.Timeout(5.0, read=15.0)
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 15.0
 
 # Nothing of the request can have been understood, so it may be repeated whatever it was.
 _NOT_SENT = (
@@ -49,11 +49,11 @@ _WEB_ERRORS = (httpx.HTTPError, httpx.InvalidURL)
 _Errors = type[httpx.HTTPError] | tuple[type[httpx.HTTPError], ...]
 _LIVE_NETWORK = {"Realm": "mainnet", "SubnetID": "12"}
 _JSON = {"Content-Type": "application/json"}
+Parameters = Mapping[str, str | list[str]]
 
 
 @dataclass
 class _Session:
-    loop: asyncio.AbstractEventLoop
     web: httpx.AsyncClient
     login: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -62,17 +62,26 @@ class Facilitator:
     """A facilitator, seen by one hotkey."""
 
     def __init__(
-        self, url: str, signer: Signer, clock: Clock, transport: httpx.AsyncBaseTransport | None
+        self,
+        url: str,
+        signer: Signer,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        request_timeout: float = ANSWER_SECONDS,
     ) -> None:
         self._url = base_url(url)
         self._signer = signer
         self._clock = clock
         self._transport = transport
-        self._session: _Session | None = None
+        self._timeout = httpx.Timeout(CONNECT_SECONDS, read=_seconds(request_timeout))
+        self._limit = CONNECT_SECONDS + _seconds(request_timeout)
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Session]
+        self._sessions = WeakKeyDictionary()
         self._token: str | None = None
         self._closed = False
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> httpx.Response:
+    async def get(self, path: str, params: Parameters | None = None) -> httpx.Response:
         """What the API answers to a GET.
 
         Raises:
@@ -92,6 +101,37 @@ class Facilitator:
             "POST", path, content=content, headers=headers, repeatable=repeatable
         )
 
+    async def stream(
+        self, path: str, *, params: Parameters, headers: Mapping[str, str], silence: float
+    ) -> httpx.Response:
+        """An answer that goes on, whatever it is; the caller reads and closes it.
+
+        Args:
+            path: what to GET.
+            params: its parameters.
+            headers: its headers.
+            silence: seconds after which `httpx.ReadTimeout` is raised if nothing comes.
+
+        Raises:
+            ComputeHordeError: the facilitator does not let this hotkey in.
+            httpx.HTTPError: there is no answer.
+        """
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=silence)
+
+        async def send(token: str) -> httpx.Response:
+            web = self._open().web
+            sent = {**headers, **_authorisation(token)}
+            url = f"{self._url}{API_PATH}{path}"
+            request = web.build_request("GET", url, params=params, headers=sent, timeout=timeout)
+            return await web.send(request, stream=True)
+
+        token = await self._token_other_than(None)
+        response = await send(token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            await response.aclose()
+            response = await send(await self._token_other_than(token))
+        return response
+
     async def login(self) -> None:
         """Gets a token, by signing a nonce.
 
@@ -108,8 +148,9 @@ class Facilitator:
     async def aclose(self) -> None:
         """Closes all connections; the facilitator cannot be asked any more."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None and session.loop is asyncio.get_running_loop():
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        self._sessions.clear()
+        if session is not None:
             await session.web.aclose()
 
     async def _ask_for_token(self) -> httpx.Response:
@@ -131,7 +172,7 @@ class Facilitator:
         path: str,
         *,
         repeatable: _Errors,
-        params: Mapping[str, str] | None = None,
+        params: Parameters | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
@@ -140,8 +181,7 @@ class Facilitator:
         async def send() -> httpx.Response:
             sent = {
                 **(headers or {}),
-                "Authorization": f"Bearer {token}",
-                **_LIVE_NETWORK,
+                **_authorisation(token),
                 **(_JSON if content is not None else {}),
             }
             url = f"{self._url}{API_PATH}{path}"
@@ -171,7 +211,7 @@ class Facilitator:
             except _WEB_ERRORS as error:
                 raise _failed(error) from error
             else:
-                if not _is_passing(response):
+                if not _is_passing(response, repeatable):
                     return response
                 trouble = f"status {response.status_code}"
             logger.info("request to the facilitator is repeated after %s", trouble)
@@ -186,13 +226,19 @@ class Facilitator:
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Parameters | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        return await self._open().web.request(
-            method, url, params=params, content=content, headers=headers, follow_redirects=True
-        )
+        web = self._open().web
+        try:
+            # httpx's own limit is for each piece of the answer.
+            async with self._clock.timeout(self._limit):
+                return await web.request(
+                    method, url, params=params, content=content, headers=headers
+                )
+        except asyncio.TimeoutError:
+            raise httpx.ReadTimeout(f"no whole answer within {self._limit:g} seconds") from None
 
     async def _pause(self, attempt: int) -> None:
         jitter = secrets.randbelow(1000) / 1000
@@ -203,10 +249,45 @@ class Facilitator:
         if self._closed:
             raise ComputeHordeError("this client is closed; make a new ComputeHordeClient")
         loop = asyncio.get_running_loop()
-        if self._session is None or self._session.loop is not loop:
-            web = httpx.AsyncClient(timeout=TIMEOUT, transport=self._transport)
-            self._session = _Session(loop, web)
-        return self._session
+        if loop not in self._sessions:
+            self._sessions[loop] = _Session(self._web())
+        return self._sessions[loop]
+
+    async def _refuse_strangers(self, request: httpx.Request) -> None:
+        """What is sent is for the facilitator alone, wherever that redirects to."""
+        ours, theirs = httpx.URL(self._url), request.url
+        is_upgrade = (ours.scheme, theirs.scheme) == ("http", "https")
+        is_same = (theirs.scheme, theirs.port) == (ours.scheme, ours.port)
+        if theirs.host != ours.host or not (is_same or is_upgrade):
+            raise ComputeHordeError(
+                f"the facilitator redirects to {theirs.scheme}://{theirs.netloc.decode()};"
+                " give that as facilitator_url if you trust it"
+            )
+
+    def _web(self) -> httpx.AsyncClient:
+        # Proxies and certificates come from the environment, and may be wrong there.
+        try:
+            return httpx.AsyncClient(
+                timeout=self._timeout,
+                transport=self._transport,
+                follow_redirects=True,
+                event_hooks={"request": [self._refuse_strangers]},
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            raise ComputeHordeError(
+                "connections cannot be made; look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE in"
+                f" the environment: {error}"
+            ) from error
+
+
+def _authorisation(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", **_LIVE_NETWORK}
+
+
+def _seconds(request_timeout: object) -> float:
+    if isinstance(request_timeout, int | float) and 0 < request_timeout < math.inf:
+        return float(request_timeout)
+    raise ComputeHordeValidationError("request_timeout", "must be a number of seconds above 0")
 
 
 def base_url(url: str) -> str:
@@ -222,6 +303,7 @@ def base_url(url: str) -> str:
     try:
         parts = urlsplit(base)
         httpx.URL(base)
+        (parts.hostname or "").encode("idna")
         _ = parts.port
     except (ValueError, httpx.InvalidURL) as error:
         raise ComputeHordeValidationError("facilitator_url", f"{problem}: {error}") from None
@@ -230,25 +312,20 @@ def base_url(url: str) -> str:
     return base
 
 
-def parsed(model: type[A], response: httpx.Response) -> A:
-    """An answer's body.
-
-    Raises:
-        ComputeHordeError: it is not what it should be.
-    """
-    try:
-        return model.model_validate_json(response.content)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "body"
-        raise ComputeHordeError(
-            f"ComputeHorde returned malformed response: {where}: {fault['msg']}"
-        ) from error
-
-
-def _is_passing(response: httpx.Response) -> bool:
+def _is_passing(response: httpx.Response, repeatable: _Errors) -> bool:
     code = response.status_code
-    return code == httpx.codes.TOO_MANY_REQUESTS or code >= httpx.codes.INTERNAL_SERVER_ERROR
+    if code in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}:
+        return True
+    # Another server error may come after the request was carried out.
+    return code >= httpx.codes.INTERNAL_SERVER_ERROR and repeatable is not _NOT_SENT
+
+
+def is_passing_trouble(error: ComputeHordeError) -> bool:
+    """Whether the same question may well be answered a little later."""
+    if isinstance(error, ComputeHordeAPIError):
+        code = error.status_code
+        return code == httpx.codes.TOO_MANY_REQUESTS or code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error.__cause__, httpx.TransportError)
 
 
 def _successful(

@@ -1,27 +1,50 @@
-"""What the facilitator says about a job, as users see it.
+"""What there is to know about a job, as users see it."""
 
-Answers are read leniently: members that we do not need may be absent, unknown ones are ignored.
-"""
-
-import base64
-import binascii
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
+from typing_extensions import override
 
 from compute_horde_common.python310 import StrEnum
-
-logger = logging.getLogger(__name__)
 
 OUTPUT_PREFIX = "/output/"
 
 
+class StatusText(str):
+    """A status as it is printed. It equals the status, and its text in any case."""
+
+    __slots__ = ()
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return _plain(other) == _plain(self) if isinstance(other, str) else NotImplemented
+
+    @override
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    @override
+    def __hash__(self) -> int:
+        return hash(_plain(self))
+
+    @override
+    def lower(self) -> str:
+        return _plain(self)
+
+
+def _plain(text: str) -> str:
+    return str.lower(text).replace(" ", "_")
+
+
 class ComputeHordeJobStatus(StrEnum):
-    """Where a job is. Members are equal to their lower-case text."""
+    """Where a job is.
+
+    A member's ``value`` is what is stored and sent (``completed``); printed it is ``Completed``.
+    It equals both, in any case. In sets and as the key of a dict, use members or lower-case text.
+    """
 
     SENT = "sent"
     RECEIVED = "received"
@@ -34,6 +57,30 @@ class ComputeHordeJobStatus(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     HORDE_FAILED = "horde_failed"
+
+    @override
+    def __str__(self) -> str:
+        return StatusText(self.value.replace("_", " ").title())
+
+    @override
+    def __format__(self, specification: str) -> str:
+        return format(str(self), specification) if specification else str(self)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return _plain(other) == self.value if isinstance(other, str) else NotImplemented
+
+    @override
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    @classmethod
+    @override
+    def _missing_(cls, value: object) -> "ComputeHordeJobStatus | None":
+        plain = _plain(value) if isinstance(value, str) else value
+        return next((member for member in cls if member.value == plain), None)
 
     @classmethod
     def end_states(cls) -> set["ComputeHordeJobStatus"]:
@@ -157,6 +204,34 @@ class ComputeHordeJobStatusEntry:
 
 
 @dataclass
+class ComputeHordeJobProgress:
+    """How far a job said that it is: ``percent`` from 0 to 100, a few words, and when."""
+
+    percent: float
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What the facilitator knows of a job beside its course; ``None`` where it does not say."""
+
+    created_at: datetime | None = None
+    executor_class: str | None = None
+    docker_image: str | None = None
+    job_namespace: str | None = None
+    args: Sequence[str] | None = None
+    env: Mapping[str, str] | None = None
+    on_trusted_miner: bool | None = None
+    progress: ComputeHordeJobProgress | None = None
+    cancel_requested_at: datetime | None = None
+    artifacts_dir: str | None = None
+    limits: Mapping[str, int] | None = None
+    inputs: Sequence[Mapping[str, Any]] | None = None
+    outputs: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass
 class ComputeHordeLogPiece:
     """A piece of what a job wrote to ``stream`` (``stdout`` or ``stderr``).
 
@@ -179,162 +254,3 @@ class ComputeHordeLogPage:
     pieces: list[ComputeHordeLogPiece]
     next_offset: int
     ended: bool
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _RejectionBody(_Body):
-    reason: str
-    message: str
-    context: dict[str, Any] | None = None
-    rejected_by: str | None = None
-
-    def value(self) -> ComputeHordeJobRejection:
-        return ComputeHordeJobRejection(self.reason, self.message, self.context, self.rejected_by)
-
-
-class _JobFailureBody(_Body):
-    reason: str
-    message: str
-    context: dict[str, Any] | None = None
-    stage: str | None = None
-    docker_process_exit_status: int | None = None
-    docker_process_stdout: str | None = None
-    docker_process_stderr: str | None = None
-
-    def value(self) -> ComputeHordeJobFailure:
-        return ComputeHordeJobFailure(
-            self.reason,
-            self.message,
-            self.context,
-            stage=self.stage,
-            exit_status=self.docker_process_exit_status,
-            stdout=self.docker_process_stdout,
-            stderr=self.docker_process_stderr,
-        )
-
-
-class _HordeFailureBody(_Body):
-    reason: str
-    message: str
-    reported_by: str = "unknown"
-    context: dict[str, Any] | None = None
-
-    def value(self) -> ComputeHordeHordeFailure:
-        return ComputeHordeHordeFailure(self.reason, self.message, self.reported_by, self.context)
-
-
-class _StreamingBody(_Body):
-    streaming_server_cert: str | None = None
-    streaming_server_address: str | None = None
-    streaming_server_port: int | None = None
-
-    def value(self) -> StreamingServerDetails:
-        return StreamingServerDetails(
-            self.streaming_server_cert, self.streaming_server_address, self.streaming_server_port
-        )
-
-
-class _MetadataBody(_Body):
-    job_rejection_details: _RejectionBody | None = None
-    job_failure_details: _JobFailureBody | None = None
-    horde_failure_details: _HordeFailureBody | None = None
-    streaming_details: _StreamingBody | None = None
-
-    def value(self) -> JobStatusUpdateMetadata:
-        rejection, failure = self.job_rejection_details, self.job_failure_details
-        horde, streaming = self.horde_failure_details, self.streaming_details
-        return JobStatusUpdateMetadata(
-            job_rejection_details=rejection.value() if rejection else None,
-            job_failure_details=failure.value() if failure else None,
-            horde_failure_details=horde.value() if horde else None,
-            streaming_details=streaming.value() if streaming else None,
-        )
-
-
-class _EntryBody(_Body):
-    status: ComputeHordeJobStatus
-    created_at: datetime
-    metadata: _MetadataBody | None = None
-
-    def value(self) -> ComputeHordeJobStatusEntry:
-        metadata = self.metadata.value() if self.metadata else None
-        return ComputeHordeJobStatusEntry(self.created_at, self.status, metadata)
-
-
-class JobBody(_Body):
-    """A job as the facilitator describes it, as far as the SDK needs it."""
-
-    uuid: str
-    status_history: list[_EntryBody] = Field(min_length=1)
-    stdout: str | None = None
-    stderr: str | None = None
-    artifacts: dict[str, str] | None = None
-    upload_results: dict[str, str] | None = None
-    streaming_server_cert: str | None = None
-    streaming_server_address: str | None = None
-    streaming_server_port: int | None = None
-
-    def history(self) -> list[ComputeHordeJobStatusEntry]:
-        """All statuses until now, oldest first."""
-        return [entry.value() for entry in self.status_history]
-
-    def result(self) -> ComputeHordeJobResult | None:
-        """What the job left behind; ``None`` until it has ended."""
-        if self.status_history[-1].status.is_in_progress():
-            return None
-        result = ComputeHordeJobResult(
-            self.stdout or "", self.stderr or "", _artifacts(self.artifacts or {}, self.uuid)
-        )
-        for path, text in (self.upload_results or {}).items():
-            try:
-                result.add_upload_result(path, HttpOutputVolumeResponse.model_validate_json(text))
-            except ValidationError:
-                logger.warning("upload result is unreadable and left out of job %s", self.uuid)
-        return result
-
-
-class PageBody(_Body):
-    """One page of the list of jobs."""
-
-    next: str | None = None
-    results: list[JobBody]
-
-
-class _PieceBody(_Body):
-    number: int
-    stream: str
-    text: str
-    dropped: int = 0
-    created_at: datetime
-
-    def value(self) -> ComputeHordeLogPiece:
-        return ComputeHordeLogPiece(
-            self.number, self.stream, self.text, self.dropped, self.created_at
-        )
-
-
-class LogBody(_Body):
-    """One page of what a job wrote."""
-
-    pieces: list[_PieceBody]
-    next_offset: int
-    ended: bool
-
-    def value(self) -> ComputeHordeLogPage:
-        """The page, as users see it."""
-        pieces = [piece.value() for piece in self.pieces]
-        return ComputeHordeLogPage(pieces, self.next_offset, self.ended)
-
-
-def _artifacts(encoded: Mapping[str, str], uuid: str) -> dict[str, bytes]:
-    # Artifacts come from a miner. One that is no base64 must not hide the rest of the job.
-    artifacts = {}
-    for path, text in encoded.items():
-        try:
-            artifacts[path] = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            logger.warning("artifact %s is no base64 and left out of job %s", path, uuid)
-    return artifacts

@@ -5,16 +5,21 @@ The body has the published SDK's members in their order; the signature covers wh
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from typing_extensions import override
 
-from compute_horde_common.jobs.executor_classes import ExecutorClass
-from compute_horde_common.jobs.spec import JobSpec
+from compute_horde_common.jobs.executor_classes import ExecutorClass, known_classes
+from compute_horde_common.jobs.spec import JobSpec, StageLimit
 from compute_horde_common.protocol import rest
 from compute_horde_sdk._internal.errors import ComputeHordeValidationError
+from compute_horde_sdk._internal.frame import refuse_too_large
+from compute_horde_sdk._internal.mounts import refuse_conflicts, shown
 from compute_horde_sdk._internal.volumes import (
     HTTPInputVolume,
     HTTPOutputVolume,
@@ -29,6 +34,8 @@ EXECUTION_SECONDS = 300
 UPLOAD_SECONDS = 60
 STREAMING_START_SECONDS = 5
 
+_LONE = re.compile("[\ud800-\udfff]")
+_CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _USER_NAMES = {
     "target_validator_hotkey": "compute_horde_validator_hotkey",
     "download_time_limit": "download_time_limit_sec",
@@ -47,7 +54,8 @@ class ComputeHordeJobSpec:
     Time that a stage does not need is left to the later ones.
 
     Attributes:
-        executor_class: the hardware.
+        executor_class: the hardware. A network may have other classes than `ExecutorClass`; these
+            are named by text.
         job_namespace: what the job is for, by convention subnet and version: ``SN123.0``.
         docker_image: what is run. The container has no network.
         download_time_limit_sec: seconds for getting the input volumes.
@@ -63,7 +71,7 @@ class ComputeHordeJobSpec:
         streaming_start_time_limit_sec: seconds until a streaming job must be able to.
     """
 
-    executor_class: ExecutorClass
+    executor_class: ExecutorClass | str
     job_namespace: str
     docker_image: str
     download_time_limit_sec: int = DOWNLOAD_SECONDS
@@ -76,6 +84,34 @@ class ComputeHordeJobSpec:
     output_volumes: Mapping[str, OutputVolume] | None = None
     streaming: bool = False
     streaming_start_time_limit_sec: int = STREAMING_START_SECONDS
+
+
+def _class_name(name: str) -> str:
+    if name in ExecutorClass.__members__:
+        raise ValueError(f"the class is called {ExecutorClass[name].value!r}")
+    if not _CLASS_NAME.fullmatch(name):
+        known = ", ".join(known.name for known in known_classes())
+        raise ValueError(f"{name[:64]!r} is no executor class; there are {known}")
+    return name
+
+
+_ClassName = Annotated[str, AfterValidator(_class_name)]
+
+
+class _Signed(JobSpec):
+    executor_class: _ClassName
+
+
+class _Wanted(rest.JobCreate):
+    """What can be known to be wrong here: which classes a network has beside the usual ones is not
+    among it."""
+
+    executor_class: _ClassName
+    execution_time_limit: Annotated[StageLimit, Field(gt=0)]
+
+    @override
+    def spec(self) -> JobSpec:
+        return _Signed.model_validate(self.model_dump())
 
 
 @dataclass(frozen=True)
@@ -100,23 +136,40 @@ def create_request(
     """
     body = _body(job_spec, validator_hotkey, on_trusted_miner, client_certificate)
     try:
-        checked = rest.JobCreate.model_validate(body)
+        checked = _Wanted.model_validate(body)
     except ValidationError as error:
-        raise ComputeHordeValidationError.of(error, names=_USER_NAMES) from error
-    numbers = {name: getattr(checked, name) for name in body if name.endswith("_time_limit")}
-    content = compact_json({**body, **numbers})
-    if len(content) > rest.MAX_BODY_BYTES:
+        raise ComputeHordeValidationError.of(error, names=_USER_NAMES) from None
+    body |= {name: getattr(checked, name) for name in body if name.endswith("_time_limit")}
+    try:
+        content = compact_json(body)
+    except (TypeError, UnicodeEncodeError):
+        field = next(_unsendable(body, ""), "value")
         raise ComputeHordeValidationError(
-            "input_volumes",
-            f"the request has {len(content)} bytes, at most {rest.MAX_BODY_BYTES} are allowed;"
-            " put large inputs behind a URL (HTTPInputVolume)",
-        )
-    return CreateRequest(content, checked.spec())
+            field, "must be str, and without lone surrogates, which are no characters"
+        ) from None
+    signed = checked.spec()
+    largest = max(body, key=lambda name: len(compact_json(body[name])))
+    refuse_too_large(signed, checked.job_namespace, _USER_NAMES.get(largest, largest))
+    return CreateRequest(content, signed)
 
 
 def compact_json(value: object) -> bytes:
     """The JSON text that is sent for a value."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _unsendable(value: object, field: str) -> Iterator[str]:
+    """The fields that have text that cannot be sent."""
+    if isinstance(value, bytes | bytearray) or (isinstance(value, str) and _LONE.search(value)):
+        yield field
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _unsendable(inner, f"{field}.{place}")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _unsendable(name, field)
+            member = f"{field}.{name}" if field else _USER_NAMES.get(name, str(name))
+            yield from _unsendable(inner, member)
 
 
 def _body(
@@ -164,24 +217,31 @@ def _environment(env: object) -> dict[Any, Any]:
 def _volumes(input_volumes: object) -> list[dict[str, Any]]:
     kinds = (InlineInputVolume, HTTPInputVolume, HuggingfaceInputVolume)
     found = []
+    is_file: dict[str, bool] = {}
     for path, volume in _mapping("input_volumes", input_volumes, "paths to volumes").items():
         if not isinstance(volume, kinds):
             raise ComputeHordeValidationError(
-                f"input_volumes[{path!r:.100}]",
+                f"input_volumes[{shown(path)}]",
                 "must be an InlineInputVolume, HTTPInputVolume or HuggingfaceInputVolume",
             )
-        found.append(volume.to_compute_horde_volume(path).model_dump(mode="json"))
+        sent = volume.to_compute_horde_volume(path)
+        found.append(sent.model_dump(mode="json"))
+        folder = PurePosixPath("/volume", sent.relative_path or "")
+        is_file[path] = isinstance(volume, HTTPInputVolume) or folder != PurePosixPath(path)
+    refuse_conflicts("input_volumes", is_file)
     return found
 
 
 def _uploads(output_volumes: object) -> list[dict[str, Any]]:
     found = []
-    for path, volume in _mapping("output_volumes", output_volumes, "paths to volumes").items():
+    asked = _mapping("output_volumes", output_volumes, "paths to volumes")
+    for path, volume in asked.items():
         if not isinstance(volume, HTTPOutputVolume):
             raise ComputeHordeValidationError(
-                f"output_volumes[{path!r:.100}]", "must be an HTTPOutputVolume"
+                f"output_volumes[{shown(path)}]", "must be an HTTPOutputVolume"
             )
         found.append(volume.to_compute_horde_output_upload(path).model_dump(mode="json"))
+    refuse_conflicts("output_volumes", dict.fromkeys(asked, True))
     return found
 
 

@@ -41,4 +41,6 @@ class TimeLimit:
 
 
 def _is_duration(seconds: object) -> bool:
-    return seconds is None or (isinstance(seconds, int | float) and not math.isnan(seconds))
+    return isinstance(seconds, int | None) or (
+        isinstance(seconds, float) and not math.isnan(seconds)
+    )

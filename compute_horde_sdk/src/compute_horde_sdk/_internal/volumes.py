@@ -6,24 +6,36 @@ Paths are those in the container: inputs below ``/volume/``, outputs below ``/ou
 import base64
 import binascii
 import io
+import logging
+import os
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import Self
 
 from compute_horde_common.jobs import uploads, volumes
 from compute_horde_common.jobs.paths import safe_relative_path
 from compute_horde_sdk._internal.errors import ComputeHordeValidationError
+from compute_horde_sdk._internal.folders import zip_of_folder, zip_of_one, zip_of_path
+from compute_horde_sdk._internal.mounts import relative, shown
 
 INPUT_PREFIX = "/volume/"
 OUTPUT_PREFIX = "/output/"
 SHA256 = r"^[0-9a-fA-F]{64}$"
-# The oldest time that a zip can name. The same contents always make the same zip.
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?$"
+REPOSITORY_TYPES = ("model", "dataset", "space")
+HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+HEADER_VALUE = r"[^\x00-\x08\x0a-\x1f\x7f]*"
+ZIP_START = b"PK\x03\x04"
+URL_SAFE = str.maketrans("-_", "+/")
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class _Described(BaseModel):
@@ -33,7 +45,18 @@ class _Described(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ComputeHordeValidationError.of(error, inside=type(self).__name__) from error
+            raise ComputeHordeValidationError.of(error, inside=type(self).__name__) from None
+        if unknown := sorted(fields.keys() - type(self).model_fields.keys()):
+            kind = type(self).__name__
+            logger.warning("volume has no such fields, they are not sent: %s %s", kind, unknown)
+
+    def check(self) -> None:
+        """Checks the fields again: they may have been changed since.
+
+        Raises:
+            ComputeHordeValidationError: one cannot work.
+        """
+        type(self)(**{name: getattr(self, name, None) for name in type(self).model_fields})
 
 
 class _Input(_Described):
@@ -43,14 +66,15 @@ class _Input(_Described):
         Raises:
             ComputeHordeValidationError: it is not below ``/volume/``.
         """
-        return _relative(mount_path, INPUT_PREFIX)
+        return relative(mount_path, INPUT_PREFIX, _input_field(mount_path))
 
 
 class InlineInputVolume(_Input):
-    """A small folder that travels within the request itself (2.5 MB in all).
+    """A small folder that travels within the request itself (1 MiB for the whole job).
 
     ``contents`` is the base64 of a zip, unpacked into the folder at the mount path. Base64 of
-    anything else becomes the file at the mount path.
+    anything else becomes the file at the mount path. The base64 may have line breaks, and may be
+    of the alphabet for URLs.
     """
 
     contents: str
@@ -67,30 +91,68 @@ class InlineInputVolume(_Input):
             compress: whether to compress it.
 
         Raises:
-            ComputeHordeValidationError: ``filename`` does not stay inside of the folder.
+            ComputeHordeValidationError: ``filename`` does not stay inside of the folder, or
+                ``contents`` are no bytes.
         """
+        if not isinstance(filename, str):
+            raise ComputeHordeValidationError("filename", "must be a str, e.g. data.json")
         try:
             name = safe_relative_path(filename)
+            filename.encode()
         except ValueError as error:
             raise ComputeHordeValidationError("filename", str(error)) from None
         if not name or name.endswith("/"):
             raise ComputeHordeValidationError("filename", "must name a file, e.g. data.json")
-        return cls(contents=_zip_of_one(name, contents, compress=compress))
+        return cls(contents=zip_of_one(name, _bytes(contents), compress=compress))
+
+    @classmethod
+    def from_directory(
+        cls, path: "str | os.PathLike[str]", *, compress: bool = True, exclude: Iterable[str] = ()
+    ) -> Self:
+        """All files of a folder of this machine, to be mounted as a folder.
+
+        The same files make the same volume. Files that may be executed stay so; links within the
+        folder become copies.
+
+        Args:
+            path: the folder.
+            compress: whether to compress the files.
+            exclude: patterns of what to leave out: of paths relative to the folder, or of names,
+                e.g. ``[".git", "*.pyc", "data/raw"]``.
+
+        Raises:
+            ComputeHordeValidationError: it is no folder, something in it cannot be taken along, or
+                it is too large.
+        """
+        return cls(contents=zip_of_folder(path, compress=compress, exclude=exclude))
+
+    @classmethod
+    def from_path(
+        cls, path: "str | os.PathLike[str]", *, compress: bool = True, exclude: Iterable[str] = ()
+    ) -> Self:
+        """A file of this machine, or all files of a folder, to be mounted as a folder.
+
+        A file is in that folder under its own name. Else as `from_directory`.
+        """
+        return cls(contents=zip_of_path(path, compress=compress, exclude=exclude))
 
     def to_compute_horde_volume(self, mount_path: str) -> volumes.InlineVolume:
         """The wire's form of this volume, mounted at a path."""
         path = self.get_volume_relative_path(mount_path)
-        try:
-            raw = base64.b64decode(self.contents, validate=True)
-        except (binascii.Error, ValueError):
-            raise ComputeHordeValidationError(
-                _input_field(mount_path),
-                "contents must be base64; for plain bytes use InlineInputVolume.from_file_contents",
-            ) from None
-        contents = self.contents
-        if not zipfile.is_zipfile(io.BytesIO(raw)):
+        self.check()
+        contents = "".join(self.contents.split()).translate(URL_SAFE)
+        raw = _decoded(contents, mount_path)
+        if not _is_zip(raw):
             file = PurePosixPath(_file_path(path, mount_path))
-            contents = _zip_of_one(file.name, raw, compress=False)
+            if raw.startswith(ZIP_START):
+                raise ComputeHordeValidationError(
+                    _input_field(mount_path), "contents are a zip that is broken or cut off"
+                )
+            _checked(
+                lambda: volumes.InlineVolume(contents="", relative_path=path),
+                _input_field(mount_path),
+            )
+            contents = _zipped(file.name, raw, mount_path)
             path = "" if file.parent == PurePosixPath() else str(file.parent)
         return _checked(
             lambda: volumes.InlineVolume(contents=contents, relative_path=path),
@@ -111,6 +173,7 @@ class HTTPInputVolume(_Input):
     def to_compute_horde_volume(self, mount_path: str) -> volumes.SingleFileVolume:
         """The wire's form of this volume, mounted at a path."""
         path = _file_path(self.get_volume_relative_path(mount_path), mount_path)
+        self.check()
         return _checked(
             lambda: volumes.SingleFileVolume(url=self._address(mount_path), relative_path=path),
             _input_field(mount_path),
@@ -130,7 +193,8 @@ class HuggingfaceInputVolume(_Input):
     """A snapshot of a repository on Hugging Face; the mount path is the folder's.
 
     ``repo_type`` is ``model``, ``dataset`` or ``space``; ``revision`` a branch, tag or commit;
-    ``allow_patterns`` picks files. ``None`` is Hugging Face's own default of each.
+    ``allow_patterns`` picks files. ``None`` is Hugging Face's own default of each. There is no
+    ``token``: a job's fields are no place for secrets, and the executor uses its own.
     """
 
     repo_id: str
@@ -141,6 +205,8 @@ class HuggingfaceInputVolume(_Input):
     def to_compute_horde_volume(self, mount_path: str) -> volumes.HuggingfaceVolume:
         """The wire's form of this volume, mounted at a path."""
         path = self.get_volume_relative_path(mount_path)
+        self.check()
+        self._refuse_unknown_form(_input_field(mount_path))
         return _checked(
             lambda: volumes.HuggingfaceVolume(
                 repo_id=self.repo_id,
@@ -151,6 +217,20 @@ class HuggingfaceInputVolume(_Input):
             ),
             _input_field(mount_path),
         )
+
+    def _refuse_unknown_form(self, field: str) -> None:
+        if not re.fullmatch(REPOSITORY, self.repo_id) or ".." in self.repo_id:
+            raise ComputeHordeValidationError(
+                f"{field}.repo_id", "must be a name on Hugging Face, e.g. 'openai/whisper-tiny'"
+            )
+        if self.repo_type is not None and self.repo_type not in REPOSITORY_TYPES:
+            raise ComputeHordeValidationError(
+                f"{field}.repo_type", f"must be one of {', '.join(REPOSITORY_TYPES)}, or None"
+            )
+        if self.revision is not None and not (self.revision and self.revision.isprintable()):
+            raise ComputeHordeValidationError(
+                f"{field}.revision", "must be a branch, a tag or a commit, or None"
+            )
 
 
 class HTTPOutputVolume(_Described):
@@ -171,7 +251,7 @@ class HTTPOutputVolume(_Described):
         Raises:
             ComputeHordeValidationError: it is not below ``/output/``.
         """
-        return _relative(mount_path, OUTPUT_PREFIX)
+        return relative(mount_path, OUTPUT_PREFIX, _output_field(mount_path))
 
     def to_compute_horde_output_upload(
         self, mount_path: str
@@ -179,6 +259,8 @@ class HTTPOutputVolume(_Described):
         """The wire's form of this upload of the file at a path."""
         field = _output_field(mount_path)
         path = self.get_volume_relative_path(mount_path)
+        self.check()
+        _refuse_bad_headers(self.signed_headers or {}, f"{field}.signed_headers")
         if self.http_method == "POST":
             return _checked(
                 lambda: uploads.SingleFilePostUpload(
@@ -202,16 +284,10 @@ class HTTPOutputVolume(_Described):
 
 
 InputVolume = InlineInputVolume | HTTPInputVolume | HuggingfaceInputVolume
+"""What can be put below ``/volume/``."""
+
 OutputVolume = HTTPOutputVolume
-
-
-def _relative(mount_path: object, prefix: str) -> str:
-    if not isinstance(mount_path, str) or not mount_path.startswith(prefix):
-        fields = {INPUT_PREFIX: _input_field, OUTPUT_PREFIX: _output_field}
-        raise ComputeHordeValidationError(
-            fields[prefix](mount_path), f"the path must start with {prefix}"
-        )
-    return mount_path.removeprefix(prefix)
+"""Where a file below ``/output/`` can be sent."""
 
 
 def _file_path(relative_path: str, mount_path: str) -> str:
@@ -222,26 +298,60 @@ def _file_path(relative_path: str, mount_path: str) -> str:
     return relative_path
 
 
+def _bytes(contents: object) -> bytes:
+    """Text is taken, too: as UTF-8."""
+    if not isinstance(contents, str | bytes | bytearray | memoryview):
+        raise ComputeHordeValidationError("contents", "must be bytes")
+    try:
+        return contents.encode() if isinstance(contents, str) else bytes(contents)
+    except ValueError as error:
+        raise ComputeHordeValidationError("contents", str(error)) from None
+
+
+def _decoded(contents: str, mount_path: str) -> bytes:
+    try:
+        return base64.b64decode(contents, validate=True)
+    except (binascii.Error, ValueError):
+        raise ComputeHordeValidationError(
+            _input_field(mount_path),
+            "contents must be base64; for plain bytes use InlineInputVolume.from_file_contents",
+        ) from None
+
+
+def _is_zip(raw: bytes) -> bool:
+    """Also one with something before it, as programs that unpack themselves are."""
+    try:
+        return zipfile.is_zipfile(io.BytesIO(raw))
+    except zipfile.BadZipFile:
+        return False
+
+
+def _zipped(name: str, raw: bytes, mount_path: str) -> str:
+    try:
+        return zip_of_one(name, raw, compress=False)
+    except ValueError as error:
+        problem = f"cannot be the name of a file: {error}"
+        raise ComputeHordeValidationError(_input_field(mount_path), problem) from None
+
+
+def _refuse_bad_headers(headers: dict[str, str], field: str) -> None:
+    for name, value in headers.items():
+        if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
+            raise ComputeHordeValidationError(
+                field, f"{shown(name)} is no HTTP header; line breaks and the like cannot be sent"
+            )
+
+
 def _checked(make: Callable[[], T], field: str) -> T:
     try:
         return make()
     except ValidationError as error:
-        raise ComputeHordeValidationError.of(error, inside=field) from error
-
-
-def _zip_of_one(name: str, contents: bytes, *, compress: bool) -> str:
-    buffer = io.BytesIO()
-    member = zipfile.ZipInfo(name, ZIP_TIME)
-    member.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    member.external_attr = 0o644 << 16
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(member, contents)
-    return base64.b64encode(buffer.getvalue()).decode()
+        raise ComputeHordeValidationError.of(error, inside=field) from None
 
 
 def _input_field(mount_path: object) -> str:
-    return f"input_volumes[{mount_path!r:.100}]"
+    return f"input_volumes[{shown(mount_path)}]"
 
 
 def _output_field(mount_path: object) -> str:
-    return f"output_volumes[{mount_path!r:.100}]"
+    return f"output_volumes[{shown(mount_path)}]"
