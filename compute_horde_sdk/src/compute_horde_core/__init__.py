@@ -1,2 +1,2 @@
-"""Module paths that programs written for the published SDK import from; ours are in
+"""Module paths that programs written for the published SDK import from; what they name is ours, in
 ``compute_horde_sdk`` and ``compute_horde_common``."""
