@@ -1,0 +1,1 @@
+"""Jobs on rented cloud machines, for when the network is not there."""

@@ -1,0 +1,101 @@
+"""What a machine is given to run a job: the runner, and the job as JSON."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from compute_horde_common.jobs.executor_classes import ExecutorClass
+from compute_horde_common.jobs.spec import JobSpec
+from compute_horde_sdk._internal.errors import ComputeHordeValidationError
+from compute_horde_sdk._internal.fallback.exceptions import FallbackError
+from compute_horde_sdk._internal.fallback.registry import ImageConfig
+from compute_horde_sdk._internal.fallback.spec import FallbackJobSpec
+from compute_horde_sdk._internal.spec import ComputeHordeJobSpec, create_request
+
+POD = Path(__file__).parent / "pod"
+FILES = ("runner.py", "transfers.py")
+OWNER_ONLY = 0o600
+SPARE_SECONDS = 120
+KILL_SECONDS = 30
+ANY_IMAGE = "image"
+
+# SkyPilot brings a Python of its own into images that have none.
+COMMAND = """\
+python=$(command -v python3 || echo "$HOME/skypilot-runtime/bin/python")
+if command -v timeout >/dev/null
+then exec timeout -k {kill} {seconds} "$python" runner.py .
+else exec "$python" runner.py .
+fi
+"""
+
+
+def checked(spec: FallbackJobSpec) -> JobSpec:
+    """The job as the network would take it.
+
+    Raises:
+        ComputeHordeValidationError: the network would not.
+    """
+    if spec.run is None and spec.image is None:
+        raise ComputeHordeValidationError("image_id", "must name an image, docker:user/image:tag")
+    same = ComputeHordeJobSpec(
+        executor_class=ExecutorClass.always_on__test,
+        job_namespace="fallback",
+        docker_image=spec.image or ANY_IMAGE,
+        download_time_limit_sec=spec.download_time_limit_sec,
+        execution_time_limit_sec=spec.execution_time_limit_sec,
+        upload_time_limit_sec=spec.upload_time_limit_sec,
+        args=spec.args or [],
+        env=spec.envs or {},
+        artifacts_dir=spec.artifacts_dir,
+        input_volumes=spec.input_volumes,
+        output_volumes=spec.output_volumes,
+        streaming_start_time_limit_sec=spec.streaming_start_time_limit_sec,
+    )
+    request = create_request(
+        same, validator_hotkey="fallback", on_trusted_miner=False, client_certificate=None
+    )
+    return request.signed
+
+
+def write_program(
+    folder: Path, spec: FallbackJobSpec, job: JobSpec, image: ImageConfig | None
+) -> str:
+    """Fills a folder with what the machine needs; returns the shell command to run in it."""
+    limits = {
+        "download": job.download_time_limit,
+        "execution": job.execution_time_limit,
+        "upload": job.upload_time_limit,
+        "streaming_start": job.streaming_start_time_limit,
+    }
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in FILES:
+        shutil.copyfile(POD / name, folder / name)
+    told = folder / "job.json"
+    told.touch(OWNER_ONLY)
+    told.write_text(json.dumps(_told(spec, job, image, limits)), encoding="utf-8")
+    return COMMAND.format(kill=KILL_SECONDS, seconds=sum(limits.values()) + SPARE_SECONDS)
+
+
+def _told(
+    spec: FallbackJobSpec, job: JobSpec, image: ImageConfig | None, limits: Mapping[str, int]
+) -> dict[str, object]:
+    return {
+        "command": _command(spec, job, image),
+        "env": {**(image.env if image else {}), **job.env},
+        "work_dir": image.work_dir if image and spec.work_dir == "/" else spec.work_dir,
+        "artifacts_dir": job.artifacts_dir,
+        "volumes": [volume.model_dump(mode="json") for volume in job.volumes],
+        "uploads": [upload.model_dump(mode="json") for upload in job.uploads],
+        "limits": limits,
+        "streaming": spec.streaming,
+    }
+
+
+def _command(spec: FallbackJobSpec, job: JobSpec, image: ImageConfig | None) -> list[str]:
+    if spec.run is not None:
+        return ["sh", "-c", spec.run]
+    command = image.command(job.args) if image else []
+    if not command:
+        raise FallbackError(f"{spec.image} runs nothing by itself; give args, or run")
+    return command
