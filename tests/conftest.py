@@ -14,6 +14,7 @@ from compute_horde_sdk.v1 import (
     ComputeHordeJobSpec,
     ExecutorClass,
 )
+from tests.hub import hub
 from tests.web_server import WebServer
 
 SECONDS = 90
@@ -21,10 +22,27 @@ SpecMaker = Callable[..., ComputeHordeJobSpec]
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+def hub_url() -> Iterator[str]:
+    with hub() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory, hub_url: str) -> Iterator[Network]:
     data: Path = tmp_path_factory.mktemp("network")
     options = NetworkOptions(
-        data=data, validators=2, miners=2, slots=2, trusted=True, die_with_parent=True
+        data=data,
+        validators=2,
+        miners=2,
+        slots=2,
+        trusted=True,
+        die_with_parent=True,
+        miner_settings={
+            # Beside the tests' own class, one that documents' examples ask for.
+            "EXECUTOR_SLOTS": "always_on.test=2,always_on.llm.a6000=1",
+            "DEBUG_NO_GPU_MODE": "true",
+            "EXECUTOR_ENVIRONMENT": f"HF_ENDPOINT={hub_url}",
+        },
     )
     started = Network(options, print)
     try:

@@ -14,7 +14,14 @@ import pytest
 from compute_horde_common.containers.docker import DockerEngine
 from compute_horde_common.containers.labels import JOB_LABEL
 from compute_horde_devnet.network import Network
-from compute_horde_sdk.v1 import ComputeHordeClient, ComputeHordeJob, ComputeHordeJobStatus
+from compute_horde_sdk.v1 import (
+    ComputeHordeClient,
+    ComputeHordeEndEvent,
+    ComputeHordeJob,
+    ComputeHordeJobFailedError,
+    ComputeHordeJobStatus,
+    ComputeHordeStatusEvent,
+)
 from tests.conftest import SECONDS, SpecMaker, executors
 
 pytestmark = pytest.mark.timeout(240)
@@ -88,6 +95,41 @@ async def test_output_and_progress_are_seen_while_the_job_runs(
     assert progress == [40.0]
     assert kinds.index("log") < len(kinds) - 1 - kinds[::-1].index("status")
     assert kinds[-1] == "end"
+
+
+async def test_the_sdk_is_told_what_a_job_writes_and_how_far_it_is(
+    client: ComputeHordeClient, spec: SpecMaker
+) -> None:
+    job = await client.create_job(spec("sh", "-c", TALKING))
+    progress: list[float] = []
+
+    waiting = asyncio.create_task(
+        job.wait(SECONDS, progress_callback=lambda _, told: progress.append(told.percent))
+    )
+    pieces = [piece async for piece in job.logs(follow=True)]
+    pushed = [event async for event in client.events(job.uuid)]
+    await waiting
+
+    statuses = [event.status for event in pushed if isinstance(event, ComputeHordeStatusEvent)]
+    assert "".join(piece.text for piece in pieces) == "".join(f"line {n}\n" for n in range(1, 7))
+    assert progress == [40.0]
+    assert len(pieces) > 1
+    assert statuses == [entry.status for entry in job.status_history]
+    assert pushed[-1] == ComputeHordeEndEvent(ComputeHordeJobStatus.COMPLETED)
+    assert (job.status, job.exit_status) == ("completed", 0)
+
+
+async def test_jobs_are_found_by_their_status(client: ComputeHordeClient, spec: SpecMaker) -> None:
+    well, badly = [await client.create_job(spec("sh", "-c", f"exit {n}")) for n in range(2)]
+    for job in (well, badly):
+        await job.wait(timeout=SECONDS)
+
+    found = {job.uuid async for job in client.iter_jobs(status=["Failed", "rejected"])}
+
+    assert badly.uuid in found
+    assert well.uuid not in found
+    with pytest.raises(ComputeHordeJobFailedError, match=r"in execution .*exit status 1"):
+        badly.raise_for_status()
 
 
 async def test_logs_are_kept_and_can_be_read_from_an_offset(

@@ -52,8 +52,24 @@ class Published:
 
     def run(self, script: str, given: object) -> Any:  # noqa: ANN401 - any JSON
         """What a script of ``scripts/`` prints (JSON) for what it is given (JSON)."""
-        python = self.home / "venv" / "bin" / "python"
-        return json.loads(_run([str(python), str(SCRIPTS / script)], json.dumps(given)))
+        return _printed(str(self.home / "venv" / "bin" / "python"), script, given)
+
+
+class Ours:
+    """The Python that runs the tests, with what is in this repository."""
+
+    def run(self, script: str, given: object) -> Any:  # noqa: ANN401 - any JSON
+        """As of `Published`."""
+        return _printed(sys.executable, script, given)
+
+
+def sdk(version: str) -> Published | Ours:
+    """An SDK that is published, or ``ours``."""
+    return Ours() if version == "ours" else Published(f"compute-horde-sdk=={version}").install()
+
+
+def _printed(python: str, script: str, given: object) -> Any:  # noqa: ANN401 - any JSON
+    return json.loads(_run([python, str(SCRIPTS / script)], json.dumps(given)))
 
 
 def _run(command: list[str], given: str = "") -> str:
