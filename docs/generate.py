@@ -6,6 +6,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+from reference import UndocumentedError, reference
+
 from compute_horde_common.jobs.lifecycle import ENDINGS, PROGRESS
 from compute_horde_common.jobs.timing import LEEWAY_SECONDS, RESERVATION_SECONDS, STARTUP_SECONDS
 
@@ -96,6 +98,14 @@ def openapi() -> str:
     )
 
 
+def sdk_reference() -> str:
+    """The SDK's public names."""
+    try:
+        return reference()
+    except UndocumentedError as error:
+        raise SystemExit(f"The SDK's reference cannot be rendered: {error}") from None
+
+
 def _python(*arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, *arguments],
@@ -114,6 +124,7 @@ def main() -> int:
     wanted = {
         ROOT / "docs" / "lifecycle.md": lifecycle(),
         ROOT / "docs" / "openapi.json": openapi(),
+        ROOT / "docs" / "sdk" / "reference.md": sdk_reference(),
     }
     for service, kind in SERVICES.items():
         wanted[ROOT / service / ".env.example"] = settings_example(service, kind)
