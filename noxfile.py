@@ -69,8 +69,17 @@ def conversations(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """The whole network in processes and containers, and the published packages on it."""
-    session.run("pytest", "-q", "tests/e2e", "tests/interop", *(session.posargs or []))
+    """The whole network in processes and containers; on it the published packages, the examples of
+    the SDK's own documents and every page for its users."""
+    folders = ("tests/e2e", "tests/interop", "tests/seeds", "tests/docs")
+    session.run("pytest", "-q", *folders, *session.posargs)
+
+
+@nox.session
+def sdk(session: nox.Session) -> None:
+    """What the SDK does without a network: local and rented runs, its types, wheels and release."""
+    folders = ("local", "fallback", "types", "wheels", "release")
+    session.run("pytest", "-q", *(f"tests/{name}" for name in folders), *session.posargs)
 
 
 @nox.session
@@ -82,7 +91,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that must pass."""
-    for name in ("lint", "types", "tests", "conversations", "e2e"):
+    for name in ("lint", "types", "tests", "conversations", "sdk", "e2e"):
         session.notify(name, posargs=[])
     session.run("pytest", "-q", *ROOT_TESTS)
 
@@ -95,5 +104,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Renders what is generated from the code; ``-- --check`` fails on a difference."""
+    """Renders what is generated from the code, the SDK's reference too; ``-- --check`` fails on a
+    difference."""
     session.run("python", "docs/generate.py", *session.posargs)
+
+
+@nox.session
+def make_release(session: nox.Session) -> None:
+    """Commits and tags a release of the SDK on this machine: ``nox -s make_release -- X.Y.Z``."""
+    session.run("python", ".ci/release.py", *session.posargs)

@@ -1,5 +1,6 @@
 """``./dev bench``: server time of jobs, throughput, REST latency, CPU and memory of a network; then
-what one executor does on its own: its sandbox, its transfers, the end of cancelled jobs."""
+what one executor does on its own: its sandbox, its transfers, the end of cancelled jobs; then the
+SDK beside the published one."""
 
 import argparse
 import asyncio
@@ -8,12 +9,14 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.executor import executor_figures
 from bench.measure import Stopwatch, cpu_seconds, machine_cpu_seconds, memory, percentile
 from bench.relay import relay_figures
 from bench.sandbox import sandbox_figures
+from bench.sdk import sdk_figures
 from bench.transfers import transfer_figures
 from bench.web import Web
 from compute_horde_common.chain.keys import Hotkey
@@ -42,26 +45,29 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4, help="executor slots (default 4)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
-        "--only", choices=["network", "executor"], help="one half of it (default both)"
+        "--only", choices=["network", "executor", "sdk"], help="one part of it (default all)"
     )
     options = parser.parse_args()
     figures: dict[str, float] = {}
-    if options.only != "executor":
-        figures |= _measure_network(options)
-    if options.only != "network":
+    if options.only in {None, "network"}:
+        figures |= _with_network(
+            options.slots, lambda state: asyncio.run(_measure(state, options.jobs, options.burst))
+        )
+    if options.only in {None, "executor"}:
         figures |= _measure_executor()
+    if options.only in {None, "sdk"}:
+        figures |= _with_network(1, sdk_figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
 
 
-def _measure_network(options: argparse.Namespace) -> dict[str, float]:
+def _with_network(
+    slots: int, measure: Callable[[NetworkState], dict[str, float]]
+) -> dict[str, float]:
     data = Path(tempfile.mkdtemp(prefix="compute-horde-bench-"))
-    network = Network(
-        NetworkOptions(data=data, slots=options.slots, die_with_parent=True), lambda _: None
-    )
+    network = Network(NetworkOptions(data=data, slots=slots, die_with_parent=True), lambda _: None)
     try:
-        state = network.start()
-        return asyncio.run(_measure(state, options.jobs, options.burst))
+        return measure(network.start())
     finally:
         network.stop()
         shutil.rmtree(data, ignore_errors=True)
