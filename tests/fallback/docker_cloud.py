@@ -30,6 +30,7 @@ class DockerCloud:
         self.refusal = ""
         self.orders: list[MachineOrder] = []
         self.address: SshAddress | None = None
+        self.mounts: list[str] = []
 
     def launch(self, order: MachineOrder, idle_minutes: int) -> str:
         """A container."""
@@ -39,7 +40,8 @@ class DockerCloud:
         # Clouds copy it, too: the job's author removes it when the job has started.
         copied = shutil.copytree(order.folder, self._folder / order.name)
         mount = f"{copied}:/work"
-        command = ["-v", mount, "-w", "/work", self.image, "sh", "-c", order.command]
+        mounts = [word for each in (mount, *self.mounts) for word in ("-v", each)]
+        command = [*mounts, "-w", "/work", self.image, "sh", "-c", order.command]
         name = ["--name", order.name, "--label", f"idle_minutes={idle_minutes}"]
         return _docker("run", "-d", "--network", "host", *name, *command).strip()
 

@@ -4,6 +4,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 GIVEN = json.load(sys.stdin)
 sys.path[:0] = GIVEN["sources"]
@@ -39,8 +40,27 @@ def ended(ticket):
     sky.api_cancel = lambda tickets, **_: asked.append(["cancel", *tickets])
     sky.down = lambda name: asked.append(["down", name])
     sky.get = lambda request: request
+    sky.api_status = requests
     SkyPilot("runpod").end("ch-1", ticket)
     return asked
+
+
+def requests(request_ids=None, *, all_status=False, cluster_name=None):
+    """What the API server tells: the launch of ``ch-1``, and what else was asked of it."""
+    assert request_ids == ["ticket"] or (all_status and cluster_name == "ch-1")
+    return [
+        SimpleNamespace(name=name, request_id=f"id-{name}", status="SUCCEEDED", status_msg=None)
+        for name in ("sky.launch", "sky.down")
+    ]
+
+
+def state(ticket, error):
+    def job_status(name):
+        raise error
+
+    sky.api_status = requests
+    sky.job_status = job_status
+    return SkyPilot("runpod").state("ch-1", ticket).phase.value
 
 
 sky.launch = launch
@@ -64,6 +84,8 @@ print(
             "unknown": refusal(lambda: FallbackClient("abacus")),
             "no key": refusal(lambda: FallbackClient("aws", api_key="x")),
             "ended": [ended("ticket"), ended("")],
+            "not up": state("", sky.exceptions.ClusterNotUpError("preempted", cluster_status=None)),
+            "not there": state("ticket", sky.exceptions.ClusterDoesNotExist("ch-1")),
             "statuses without a phase": [
                 status.value for status in sky.JobStatus if status.value not in PHASES
             ],

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from compute_horde_sdk.v1 import (
+    ComputeHordeCancelError,
+    ComputeHordeJob,
     ComputeHordeJobFailure,
     ComputeHordeJobRejection,
     ComputeHordeValidationError,
@@ -274,6 +276,107 @@ async def test_a_cloud_that_refuses_leaves_a_rejected_job(
     assert history(job) == ["sent", "rejected"]
     assert isinstance(job.error, ComputeHordeJobRejection)
     assert job.error.message == "no machine of that kind is free"
+
+
+async def test_of_long_output_head_and_tail_are_there(
+    client: FallbackClient, spec: SpecMaker
+) -> None:
+    run = "echo first; head -c 1500000 /dev/zero | tr '\\0' x; echo; echo last; echo err >&2"
+
+    job = await client.run_until_complete(spec(run), timeout=SECONDS)
+
+    assert job.result is not None
+    assert (job.result.stdout[:7], job.result.stdout[-6:]) == ("first\nx", "\nlast\n")
+    assert (len(job.result.stdout), job.result.stderr) == (1_000_000, "err\n")
+    assert [piece.dropped for piece in await job.logs() if piece.dropped] == [500_012]
+
+
+async def test_output_survives_a_job_that_removes_its_folders_and_phrases_of_shells(
+    client: FallbackClient, spec: SpecMaker
+) -> None:
+    phrase = "bash: cannot set terminal process group"
+
+    job = await client.run_until_complete(
+        spec(f"rm -rf /output; echo '{phrase}'; echo after"), timeout=SECONDS
+    )
+
+    assert job.result is not None
+    assert job.result.stdout == f"{phrase}\nafter\n"
+
+
+async def test_lines_that_a_log_has_twice_count_once(
+    client: FallbackClient, cloud: DockerCloud, spec: SpecMaker
+) -> None:
+    read_once = cloud.log
+    cloud.log = lambda name: read_once(name) * 2  # type: ignore[method-assign]  # as SkyPilot may
+
+    job = await client.run_until_complete(
+        spec("echo hi; echo -n ab > /a/x", artifacts_dir="/a"), timeout=SECONDS
+    )
+
+    assert job.result is not None
+    assert (job.result.stdout, job.result.artifacts) == ("hi\n", {"/a/x": b"ab"})
+
+
+async def test_a_job_that_forges_lines_raises_no_foreign_error(
+    client: FallbackClient, spec: SpecMaker
+) -> None:
+    forged = '@compute-horde {"n":99,"at":1,"status":"happy","metadata":{}}'
+    run = f"echo '{forged}' > /proc/1/fd/1; echo '{forged}'; echo done"
+
+    job = await client.run_until_complete(spec(run), timeout=SECONDS)
+
+    assert job.result is not None
+    assert job.result.stdout == f"{forged}\ndone\n"
+
+
+async def test_a_disk_with_files_on_it_is_not_emptied(
+    client: FallbackClient, cloud: DockerCloud, spec: SpecMaker, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "precious").write_text("x")
+    cloud.mounts = [f"{tmp_path / 'disk'}:/workspace"]
+
+    job = await client.run_until_complete(spec("true", artifacts_dir="/workspace"), timeout=SECONDS)
+
+    assert failure(job) == ("volume_download", "download_failed", None)
+    assert (tmp_path / "disk" / "precious").read_text() == "x"
+
+
+async def test_a_cancel_counts_more_than_what_is_seen_meanwhile(
+    client: FallbackClient, cloud: DockerCloud, spec: SpecMaker
+) -> None:
+    cancelled: list[ComputeHordeJob] = []
+
+    async def cancel(job: ComputeHordeJob) -> None:
+        cancelled.append(job)
+        waiting = asyncio.ensure_future(job.wait(timeout=SECONDS))
+        await client.cancel_job(job.uuid)
+        await waiting
+
+    job = await client.run_until_complete(spec("sleep 60"), cancel, timeout=SECONDS)
+
+    assert job.cancelled
+    assert len(cloud.orders) == len(cancelled) == 1
+
+
+async def test_a_job_that_has_completed_cannot_be_cancelled(
+    client: FallbackClient, spec: SpecMaker
+) -> None:
+    job = await client.run_until_complete(spec("echo result"), timeout=SECONDS)
+
+    with pytest.raises(ComputeHordeCancelError):
+        await job.cancel()
+
+    assert (await client.get_job(job.uuid)).status == "completed"
+
+
+@pytest.mark.parametrize("minutes", [-1, 1.5, None])
+def test_idle_minutes_that_would_be_for_ever_are_refused(
+    cloud: DockerCloud, tmp_path: Path, minutes: object
+) -> None:
+    with pytest.raises(ComputeHordeValidationError, match="idle_minutes"):
+        FallbackClient("docker", minutes, backend=cloud, state_dir=tmp_path)  # type: ignore[arg-type]  # wrong
 
 
 async def test_waiting_ends_in_time_and_the_job_goes_on(

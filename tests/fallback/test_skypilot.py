@@ -47,7 +47,11 @@ async def test_skypilot_is_asked_for_the_right_machines(tmp_path: Path) -> None:
     assert "kubernetes" in seen["unknown"]
     assert "api_key is no option of aws" in seen["no key"]
     assert seen["statuses without a phase"] == []
-    assert seen["ended"] == [[["cancel", "ticket"], ["down", "ch-1"]], [["down", "ch-1"]]]
+    assert seen["ended"] == [
+        [["cancel", "ticket"], ["down", "ch-1"]],
+        [["cancel", "id-sky.launch"], ["down", "ch-1"]],
+    ]
+    assert (seen["not up"], seen["not there"]) == ("gone", "gone")
 
 
 def test_without_skypilot_the_error_says_what_to_install() -> None:

@@ -115,6 +115,7 @@ def test_the_machine_is_told_the_command_as_docker_would_put_it_together(tmp_pat
     }
     assert "timeout -k 30 545" in command
     assert sorted(path.name for path in (tmp_path / "program").iterdir()) == [
+        ".skyignore",
         "job.json",
         "runner.py",
         "transfers.py",
@@ -150,3 +151,20 @@ def test_errors_are_a_branch_of_the_tree() -> None:
     assert issubclass(FallbackNotFoundError, FallbackError)
     assert issubclass(FallbackJobTimeoutError, (FallbackError, TimeoutError))
     assert FallbackJobStatus is ComputeHordeJobStatus
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"artifacts_dir": "/tmp"}, "artifacts_dir"),  # noqa: S108
+        ({"artifacts_dir": "/etc/"}, "artifacts_dir"),
+        ({"artifacts_dir": "/output"}, "artifacts_dir"),
+        ({"work_dir": 3}, "work_dir"),
+        ({"run": "a\0"}, "run"),
+    ],
+)
+def test_what_would_harm_the_machine_is_refused(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(ComputeHordeValidationError) as refused:
+        checked(FallbackJobSpec(**({"run": "true"} | changes)))  # type: ignore[arg-type]  # by name
+
+    assert refused.value.field == field

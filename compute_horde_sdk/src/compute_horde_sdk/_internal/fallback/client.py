@@ -1,6 +1,7 @@
 """The client for jobs on rented machines."""
 
 import asyncio
+import contextlib
 import importlib
 import shutil
 import socket
@@ -14,17 +15,28 @@ from typing_extensions import Self
 
 from compute_horde_common.clock import Clock, SystemClock
 from compute_horde_common.jobs.spec import JobSpec
-from compute_horde_sdk._internal.attempts import DEFAULT_ATTEMPTS, Attempts, JobAttemptCallback
-from compute_horde_sdk._internal.errors import ComputeHordeJobTimeoutError, ComputeHordeNoPushError
+from compute_horde_sdk._internal.attempts import (
+    DEFAULT_ATTEMPTS,
+    FIRST_RETRY_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    Attempts,
+    JobAttemptCallback,
+)
+from compute_horde_sdk._internal.errors import (
+    ComputeHordeCancelError,
+    ComputeHordeJobTimeoutError,
+    ComputeHordeNoPushError,
+    ComputeHordeValidationError,
+)
 from compute_horde_sdk._internal.events import ComputeHordeJobEvent
-from compute_horde_sdk._internal.fallback.cloud import Cloud, MachineOrder, Phase
+from compute_horde_sdk._internal.fallback.cloud import Cloud, MachineOrder, MachineState, Phase
 from compute_horde_sdk._internal.fallback.exceptions import (
     FallbackError,
     FallbackJobTimeoutError,
     FallbackMissingError,
 )
 from compute_horde_sdk._internal.fallback.job import FallbackJob, FallbackJobResult
-from compute_horde_sdk._internal.fallback.program import checked, write_program
+from compute_horde_sdk._internal.fallback.program import checked, order_of, write_program
 from compute_horde_sdk._internal.fallback.records import Record, Records
 from compute_horde_sdk._internal.fallback.registry import ImageConfig, image_config
 from compute_horde_sdk._internal.fallback.spec import FallbackJobSpec
@@ -39,6 +51,9 @@ MAX_ARTIFACT_SIZE = 1_000_000
 IDLE_MINUTES = 15
 LOOK_SECONDS = 3.0
 PIECES = 256
+LAUNCH_TIME = timedelta(minutes=2)
+HTTP_RETRY_MIN_WAIT_SECONDS = FIRST_RETRY_SECONDS
+HTTP_RETRY_MAX_WAIT_SECONDS = LONGEST_RETRY_SECONDS
 _ENDED = {Phase.REFUSED, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.GONE}
 
 
@@ -75,6 +90,11 @@ class FallbackClient:
         clock: Clock | None = None,
     ) -> None:
         self.clock: Clock = clock if clock is not None else SystemClock()
+        # To SkyPilot, a negative number means: never.
+        if not _is_count(idle_minutes):
+            raise ComputeHordeValidationError(
+                "idle_minutes", "must be a whole number of minutes, 0 or more"
+            )
         self.idle_minutes = idle_minutes
         self._look_seconds = look_seconds
         self._cloud = backend if backend is not None else _skypilot(cloud, api_key)
@@ -121,7 +141,6 @@ class FallbackClient:
         if isinstance(spec, ComputeHordeJobSpec):
             spec = FallbackJobSpec.from_job_spec(spec)
         job = checked(spec)
-        accelerators = spec.wanted_accelerators()
         name = str(uuid.uuid4())
         record = Record(
             uuid=name,
@@ -133,20 +152,7 @@ class FallbackClient:
         )
         image = await _image_of(spec)
         folder, command = self._written(name, spec, job, image)
-        order = MachineOrder(
-            record.machine,
-            spec.image,
-            command,
-            folder,
-            accelerators,
-            spec.cpus,
-            spec.memory,
-            spec.disk_size,
-            spec.ports,
-            spec.instance_type,
-            spec.region,
-            spec.zone,
-        )
+        order = order_of(record.machine, spec, folder, command)
         # Noted first, so that no machine runs that nobody knows of.
         self._records.save(record)
         try:
@@ -195,21 +201,28 @@ class FallbackClient:
 
     async def get_jobs(self) -> list[FallbackJob]:
         """All jobs that were started from this machine, newest first, as they were last seen."""
-        return [self._job(record) for record in self._records.all()]
+        return [job async for job in self.iter_jobs()]
 
     async def iter_jobs(self) -> AsyncIterator[FallbackJob]:
         """The same, one by one."""
-        for job in await self.get_jobs():
-            yield job
+        for record in self._records.all():
+            yield self._job(record)
 
     async def cancel_job(self, job_uuid: str) -> FallbackJob:
         """Ends a job and its machine.
 
         Raises:
+            ComputeHordeCancelError: it has ended by itself.
             FallbackNotFoundError: there is no such job.
             FallbackError: the cloud does not end it.
         """
         record = self._records.load(str(job_uuid))
+        if not record.ended:
+            # What it has written is gone with the machine.
+            with contextlib.suppress(FallbackError):
+                await self._look(record)
+        if read(record.log).has_ended:
+            raise ComputeHordeCancelError(f"job {record.uuid} cannot be cancelled: it has ended")
         if not record.ended:
             await asyncio.to_thread(self._cloud.end, record.machine, record.ticket)
             record.ended, record.phase = True, Phase.CANCELLED
@@ -236,7 +249,7 @@ class FallbackClient:
             ComputeHordeNoPushError: always.
         """
         if job_uuid or logs:
-            raise ComputeHordeNoPushError("clouds tell nothing by themselves; they are asked")
+            raise ComputeHordeNoPushError("clouds are asked")
         yield  # type: ignore[misc]  # makes it a generator
 
     async def get_job_streaming_port(self, job_uuid: str) -> int | None:
@@ -307,16 +320,38 @@ class FallbackClient:
             await self.clock.sleep_until(now + timedelta(seconds=wait))
 
     async def _look(self, record: Record) -> None:
-        state = await asyncio.to_thread(self._cloud.state, record.machine, record.ticket)
-        if state.phase not in {Phase.LAUNCHING, Phase.REFUSED, Phase.GONE}:
-            record.log = await asyncio.to_thread(self._cloud.log, record.machine)
-        record.phase, record.reason = state.phase, state.reason
-        if state.phase is Phase.REFUSED:
+        try:
+            state, log = await asyncio.to_thread(self._asked, record)
+        except FallbackError:
+            if self._is_known_to_have_ended(record):
+                return
+            raise
+        if self._is_known_to_have_ended(record) or self._may_still_come(record, state):
+            return
+        record.log, record.phase, record.reason = log, state.phase, state.reason
+        if state.phase in {Phase.REFUSED, Phase.GONE}:
             record.reason += await self._given_back(record)
         record.ended = state.phase in _ENDED or read(record.log).has_ended
         if record.ended or state.phase is Phase.STARTED:
             self._tidy(record)
         self._records.save(record)
+
+    def _asked(self, record: Record) -> tuple[MachineState, str]:
+        state = self._cloud.state(record.machine, record.ticket)
+        is_silent = state.phase in {Phase.LAUNCHING, Phase.REFUSED, Phase.GONE}
+        return state, record.log if is_silent else self._cloud.log(record.machine)
+
+    def _is_known_to_have_ended(self, record: Record) -> bool:
+        """Whether somebody ended it while the cloud was asked; that counts."""
+        known = self._records.load(record.uuid)
+        if known.ended:
+            vars(record).update(vars(known))
+        return known.ended
+
+    def _may_still_come(self, record: Record, state: MachineState) -> bool:
+        """Whether its machine may be on the way, though the cloud does not know of it."""
+        is_unknown = state.phase is Phase.GONE and not record.ticket
+        return is_unknown and self.clock.now() - record.created_at < LAUNCH_TIME
 
     async def _given_back(self, record: Record) -> str:
         """Ends a machine that came, but could not begin the job: it would not end by itself."""
@@ -343,6 +378,10 @@ class FallbackClient:
             status_history=body.history(),
             facts=body.facts(),
         )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
 async def _image_of(spec: FallbackJobSpec) -> ImageConfig | None:

@@ -1,6 +1,7 @@
 """What a machine is given to run a job: the runner, and the job as JSON."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from compute_horde_common.jobs.executor_classes import ExecutorClass
 from compute_horde_common.jobs.spec import JobSpec
 from compute_horde_sdk._internal.errors import ComputeHordeValidationError
+from compute_horde_sdk._internal.fallback.cloud import MachineOrder
 from compute_horde_sdk._internal.fallback.exceptions import FallbackError
 from compute_horde_sdk._internal.fallback.registry import ImageConfig
 from compute_horde_sdk._internal.fallback.spec import FallbackJobSpec
@@ -19,10 +21,16 @@ OWNER_ONLY = 0o600
 SPARE_SECONDS = 120
 KILL_SECONDS = 30
 ANY_IMAGE = "image"
+SYSTEM_FOLDERS = {
+    *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run"),
+    *("/sbin", "/sys", "/tmp", "/usr", "/var", "/volume", "/output", "/specs"),  # noqa: S108
+}
+"""The job's folders are emptied before it starts; these must not be."""
 
 # SkyPilot brings a Python of its own into images that have none.
 COMMAND = """\
-python=$(command -v python3 || echo "$HOME/skypilot-runtime/bin/python")
+python="${{SKY_RUNTIME_DIR:-$HOME}}/skypilot-runtime/bin/python"
+[ -x "$python" ] || python=python3
 if command -v timeout >/dev/null
 then exec timeout -k {kill} {seconds} "$python" runner.py .
 else exec "$python" runner.py .
@@ -38,6 +46,15 @@ def checked(spec: FallbackJobSpec) -> JobSpec:
     """
     if spec.run is None and spec.image is None:
         raise ComputeHordeValidationError("image_id", "must name an image, docker:user/image:tag")
+    texts: dict[str, object] = {"run": spec.run or "", "work_dir": spec.work_dir}
+    for name, text in texts.items():
+        if not isinstance(text, str) or "\0" in text:
+            raise ComputeHordeValidationError(name, "must be a text without NUL")
+    if os.path.normpath(spec.artifacts_dir or "/artifacts") in SYSTEM_FOLDERS:
+        raise ComputeHordeValidationError(
+            "artifacts_dir", f"{spec.artifacts_dir} is the machine's own; choose e.g. /artifacts"
+        )
+    spec.wanted_accelerators()
     same = ComputeHordeJobSpec(
         executor_class=ExecutorClass.always_on__test,
         job_namespace="fallback",
@@ -69,12 +86,36 @@ def write_program(
         "streaming_start": job.streaming_start_time_limit,
     }
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Without it, SkyPilot leaves out what a .gitignore somewhere above names.
+    (folder / ".skyignore").touch()
     for name in FILES:
         shutil.copyfile(POD / name, folder / name)
     told = folder / "job.json"
     told.touch(OWNER_ONLY)
     told.write_text(json.dumps(_told(spec, job, image, limits)), encoding="utf-8")
     return COMMAND.format(kill=KILL_SECONDS, seconds=sum(limits.values()) + SPARE_SECONDS)
+
+
+def order_of(machine: str, spec: FallbackJobSpec, folder: Path, command: str) -> MachineOrder:
+    """The machine that a job needs.
+
+    Raises:
+        ComputeHordeValidationError: its accelerators have no known form.
+    """
+    return MachineOrder(
+        machine,
+        spec.image,
+        command,
+        folder,
+        spec.wanted_accelerators(),
+        spec.cpus,
+        spec.memory,
+        spec.disk_size,
+        spec.ports,
+        spec.instance_type,
+        spec.region,
+        spec.zone,
+    )
 
 
 def _told(

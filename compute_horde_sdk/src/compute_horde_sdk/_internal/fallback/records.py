@@ -97,4 +97,7 @@ class Records:
 
 def _default_folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "compute-horde" / "fallback"
+    try:
+        return Path(state).expanduser() / "compute-horde" / "fallback"
+    except RuntimeError as error:
+        raise FallbackError("there is no home folder; give state_dir, or set HOME") from error

@@ -65,7 +65,7 @@ class _Config(BaseModel):
     work_dir: str | None = Field(default=None, alias="WorkingDir")
 
 
-class _Image(BaseModel):
+class _Image(_Platform):
     config: _Config = _Config()
 
 
@@ -106,7 +106,10 @@ class _Asking:
         if manifest.config is None:
             raise ValueError("it has no configuration")
         blob = await self._get(f"/blobs/{manifest.config.digest}")
-        found = _Image.model_validate_json(blob).config
+        image = _Image.model_validate_json(blob)
+        if (image.os, image.architecture) != PLATFORM:
+            raise ValueError(f"it has no image for {'/'.join(PLATFORM)}")
+        found = image.config
         return ImageConfig(
             found.entrypoint or [],
             found.cmd or [],

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("SKYPILOT_DISABLE_USAGE_COLLECTION", "1")
 
@@ -103,10 +104,8 @@ class SkyPilot:
 
     def state(self, name: str, ticket: str) -> MachineState:
         """Where a machine is."""
-        if not ticket:
-            return self._job_state(name)
         with _told():
-            asked = sky.api_status([ticket])
+            asked = self._request(name, ticket)
         status = asked[0].status if asked else "SUCCEEDED"
         if status == "FAILED":
             return MachineState(Phase.REFUSED, _reason(asked[0].error))
@@ -117,11 +116,22 @@ class SkyPilot:
         return self._job_state(name)
 
     @staticmethod
+    def _request(name: str, ticket: str) -> "list[Any]":
+        """The launch, by its ticket or else by its machine; none if it is forgotten."""
+        if ticket:
+            return list(sky.api_status([ticket]))
+        found = sky.api_status(all_status=True, cluster_name=name)
+        return [each for each in found if each.name == "sky.launch"]
+
+    @staticmethod
     def _job_state(name: str) -> MachineState:
         try:
             found = sky.get(sky.job_status(name))
         except sky.exceptions.ClusterDoesNotExist:
             return MachineState(Phase.GONE, "the machine is not there any more")
+        except sky.exceptions.ClusterNotUpError as error:
+            # It came, and broke down or was taken away.
+            return MachineState(Phase.GONE, str(error)[:SHOWN_CHARACTERS])
         except Exception as error:
             raise _trouble(error) from error
         status = next(iter(found.values()), None)
@@ -137,10 +147,11 @@ class SkyPilot:
 
     def end(self, name: str, ticket: str) -> None:
         """Ends a machine and what runs on it, also while it is being started."""
-        # Tickets are taken as prefixes: an empty one would be anybody's.
-        if ticket:
-            with _told():
-                sky.get(sky.api_cancel([ticket], silent=True))
+        with _told():
+            # Tickets are taken as prefixes: an empty one would be anybody's.
+            launches = [ticket] if ticket else [each.request_id for each in self._request(name, "")]
+            if launches:
+                sky.get(sky.api_cancel(launches, silent=True))
         try:
             sky.get(sky.down(name))
         except sky.exceptions.ClusterDoesNotExist:

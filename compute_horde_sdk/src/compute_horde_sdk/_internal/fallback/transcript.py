@@ -8,9 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from compute_horde_common.python310 import UTC
+from compute_horde_sdk._internal.answers import EntryBody
 from compute_horde_sdk._internal.results import ComputeHordeLogPiece
 
 MARK = "@compute-horde "
+
+ENDS = {"completed", "failed", "horde_failed"}
 
 Json = dict[str, Any]
 
@@ -31,7 +34,7 @@ class Transcript:
     @property
     def has_ended(self) -> bool:
         """Whether the job's last word is there."""
-        return bool(self.history) and self.history[-1]["status"] in {"completed", "failed"}
+        return bool(self.history) and self.history[-1]["status"] in ENDS
 
     def written(self, stream: str) -> str:
         """All that the job wrote to a stream."""
@@ -43,10 +46,12 @@ class Transcript:
         match said:
             case {"status": str(status), "metadata": dict(metadata)}:
                 entry = {"status": status, "created_at": at.isoformat(), "metadata": metadata}
+                EntryBody.model_validate(entry)
                 self.history.append(entry)
             case {"stream": str(stream), "text": str(text)}:
                 number = len(self.pieces)
-                self.pieces.append(ComputeHordeLogPiece(number, stream, text, 0, at))
+                dropped = int(said.get("dropped", 0))
+                self.pieces.append(ComputeHordeLogPiece(number, stream, text, dropped, at))
             case {"artifact": str(path), "piece": str(piece)}:
                 self.artifacts[path] = self.artifacts.get(path, b"") + base64.b64decode(piece)
             case {"upload_results": dict(answers)}:
@@ -58,13 +63,17 @@ class Transcript:
 def read(log: str) -> Transcript:
     """What a log tells. Lines of others, and lines that came damaged, are passed over."""
     transcript = Transcript()
+    told: set[int] = set()
     for line in log.splitlines():
         _, mark, text = line.partition(MARK)
         if not mark:
             continue
         try:
             said = json.loads(text)
-            transcript.take(said)
+            # A log that is asked for again after a broken connection has lines twice.
+            if said["n"] not in told:
+                told.add(said["n"])
+                transcript.take(said)
         except (ValueError, TypeError, LookupError, OverflowError, binascii.Error):
             continue
     return transcript

@@ -62,6 +62,6 @@ def _end(record: Record) -> Json:
             told = {"reason": "no_miner_for_job", "message": reason, "rejected_by": record.cloud}
             return {"status": "rejected", "metadata": {"job_rejection_details": told}}
         case _:
-            message = f"The machine ended before the job did: {reason}"
+            message = f"The machine ended before it was heard how the job ended: {reason}"
             told = {"reason": "executor_disconnected", "message": message}
             return {"status": "horde_failed", "metadata": {"horde_failure_details": told}}

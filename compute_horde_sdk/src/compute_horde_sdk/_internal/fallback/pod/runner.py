@@ -29,7 +29,8 @@ import transfers
 
 MARK = "@compute-horde "
 PIECE_BYTES = 4096
-MOST_OUTPUT_BYTES = 4 << 20
+HEAD_CHARACTERS = 500_000
+TAIL_CHARACTERS = 500_000
 ARTIFACT_BYTES = 1_000_000
 ARTIFACTS_BYTES = 10 << 20
 MOST_ARTIFACTS = 1000
@@ -57,12 +58,18 @@ class Teller:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._written = 0
+        self._said = 0
+        self._outputs = {"stdout": Output(), "stderr": Output()}
 
     def say(self, **members: Any) -> None:
-        """One line."""
+        """One line. It has a number, as logs may have it twice, and no blank, as SkyPilot leaves
+        out lines with certain phrases."""
         with self._lock:
-            sys.stdout.write(MARK + json.dumps({**members, "at": time.time()}) + "\n")
+            self._said += 1
+            told = json.dumps(
+                {**members, "n": self._said, "at": time.time()}, separators=(",", ":")
+            )
+            sys.stdout.write(MARK + told.replace(" ", "\\u0020") + "\n")
             sys.stdout.flush()
 
     def status(self, status: str, **metadata: Any) -> None:
@@ -70,10 +77,39 @@ class Teller:
         self.say(status=status, metadata=metadata)
 
     def output(self, stream: str, text: str) -> None:
-        """The job wrote something. What is too much is left out."""
-        self._written += len(text)
-        if text and self._written <= MOST_OUTPUT_BYTES:
-            self.say(stream=stream, text=text)
+        """The job wrote something. Of much, the middle is left out."""
+        shown = self._outputs[stream].shown(text)
+        if shown:
+            self.say(stream=stream, text=shown)
+
+    def end_of_output(self) -> None:
+        """The job writes no more: the last of what was kept back."""
+        for stream, output in self._outputs.items():
+            dropped, tail = output.rest()
+            if tail:
+                self.say(stream=stream, text=tail, dropped=dropped)
+
+
+class Output:
+    """One stream: its first characters are told as they come, its last ones at the end."""
+
+    def __init__(self) -> None:
+        self._left = HEAD_CHARACTERS
+        self._tail = ""
+        self._dropped = 0
+
+    def shown(self, text: str) -> str:
+        """What of a piece is to be told at once."""
+        head, rest = text[: self._left], text[self._left :]
+        self._left -= len(head)
+        kept = self._tail + rest
+        self._tail = kept[-TAIL_CHARACTERS:]
+        self._dropped += len(kept[:-TAIL_CHARACTERS].encode())
+        return head
+
+    def rest(self) -> tuple[int, str]:
+        """How many bytes were left out, and what came after them."""
+        return self._dropped, self._tail
 
 
 class Clock:
@@ -106,11 +142,17 @@ class Runner:
             self._fetch()
             self._teller.status("volumes_ready")
             self._execute_and_send()
+            self._collect()
+            self._teller.end_of_output()
+            self._teller.status("completed")
         except JobFailed as failure:
+            self._teller.end_of_output()
             self._teller.status("failed", job_failure_details=failure.details)
-            return
-        self._collect()
-        self._teller.status("completed")
+        except Exception as error:  # noqa: BLE001
+            # The last word is needed, whatever it is.
+            message = f"{type(error).__name__}: {error}"
+            told = {"reason": "unhandled_exception", "message": message, "reported_by": "executor"}
+            self._teller.status("horde_failed", horde_failure_details=told)
 
     def _execute_and_send(self) -> None:
         """Outputs are sent of a job that fails, too; then it is of no account how that goes."""
@@ -138,15 +180,20 @@ class Runner:
     def _clear(self) -> None:
         for name in ("volume", "output", "specs", *self._artifacts_dir()):
             folder = Path(self._path(name))
+            if os.path.ismount(folder) and any(folder.iterdir()):
+                problem = f"/{name} is a disk with files on it; choose another folder"
+                raise JobFailed("volume_download", "download_failed", problem)
             if name != "specs":
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
 
     def _execute(self) -> None:
+        # Open before the job begins, which may remove the folder.
+        out, err = self._output_file("stdout"), self._output_file("stderr")
         process = self._started()
         readers = [
-            threading.Thread(target=self._read, args=(name, stream), daemon=True)
-            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+            threading.Thread(target=self._read, args=args, daemon=True)
+            for args in (("stdout", process.stdout, out), ("stderr", process.stderr, err))
         ]
         for reader in readers:
             reader.start()
@@ -200,9 +247,12 @@ class Runner:
             except subprocess.TimeoutExpired:
                 continue
 
-    def _read(self, name: str, stream: BinaryIO) -> None:
+    def _output_file(self, name: str) -> BinaryIO:
+        return open(self._path(f"output/{name}.txt"), "wb")
+
+    def _read(self, name: str, stream: BinaryIO, file: BinaryIO) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        with open(self._path(f"output/{name}.txt"), "wb") as file:
+        with file:
             piece = None
             while piece != b"":
                 piece = stream.read1(PIECE_BYTES)  # type: ignore[attr-defined]  # pipes have it

@@ -24,6 +24,7 @@ WAIT_SECONDS = 1.0
 BLOCK = 1 << 16
 SOCKET_SECONDS = 60
 MOST_INPUT_BYTES = 2 << 30
+CONTENT_TYPE = "content-type"
 MOST_ANSWER_BYTES = 1 << 16
 HUB = "https://huggingface.co"
 
@@ -223,8 +224,8 @@ def send(upload: dict[str, Any], root: str, deadline: float) -> dict[str, Any]:
             return _send_once(upload, path, deadline)
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code}"
-        except (OSError, ValueError) as error:
-            reason = str(error)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
         most = left(deadline)
         if tries < TRIES:
             time.sleep(min(WAIT_SECONDS * tries, most))
@@ -238,21 +239,34 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """None: the answer is a refusal."""
 
 
+class _AsSigned(urllib.request.BaseHandler):
+    """Takes away the type that urllib adds to what has none: it is not part of the signature."""
+
+    handler_order = 900
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        """The request as its author wanted it."""
+        request.unredirected_hdrs.pop("Content-type", None)
+        return request
+
+    https_request = http_request
+
+
 def _send_once(upload: dict[str, Any], path: str, deadline: float) -> dict[str, Any]:
     headers = dict(upload.get("signed_headers") or {})
     before = after = b""
     if upload["output_upload_type"] == "single_file_post":
         border = secrets.token_hex(16)
         before, after = _form(upload.get("form_fields") or {}, os.path.basename(path), border)
+        headers = {name: text for name, text in headers.items() if name.lower() != CONTENT_TYPE}
         headers["Content-Type"] = "multipart/form-data; boundary=" + border
     method = "POST" if before else "PUT"
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         headers["Content-Length"] = str(len(before) + size + len(after))
-        headers.setdefault("Content-Type", "application/octet-stream")
         body = _joined(before, file, after, deadline)
         request = urllib.request.Request(upload["url"], body, headers, method=method)
-        opener = urllib.request.build_opener(_NoRedirects)
+        opener = urllib.request.build_opener(_NoRedirects, _AsSigned)
         with opener.open(request, timeout=left(deadline)) as answer:
             text = _start_of(answer, deadline).decode("utf-8", "replace")
             return {"headers": dict(answer.headers.items()), "body": text}
