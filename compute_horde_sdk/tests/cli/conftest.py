@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TextIO
 
 import httpx
 import pytest
@@ -95,11 +96,12 @@ def anybody(
         monkeypatch.delenv(name)
     monkeypatch.chdir(home / "work")
 
-    def run(*words: str, given: str = "", env: Mapping[str, str] | None = None) -> Said:
+    def run(*words: str, given: str | TextIO = "", env: Mapping[str, str] | None = None) -> Said:
         with monkeypatch.context() as during:
             for name, value in {**_environment(home), **(env or {})}.items():
                 during.setenv(name, value)
-            during.setattr(sys, "stdin", io.StringIO(given))
+            stdin = io.StringIO(given) if isinstance(given, str) else given
+            during.setattr(sys, "stdin", stdin)
             with pytest.raises(SystemExit) as ended:
                 main(words)
         out, err = (text.decode() for text in capfdbinary.readouterr())

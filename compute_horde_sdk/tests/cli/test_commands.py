@@ -1,6 +1,8 @@
 """What each command does, against a facilitator that a test has planned."""
 
 import json
+import os
+import pty
 import stat
 import tomllib
 from pathlib import Path
@@ -37,13 +39,29 @@ def test_a_login_is_tried_and_stored_without_secrets(
     assert facilitator.logins == 1
 
 
-def test_a_login_asks_for_what_is_missing(anybody: Horde, facilitator_url: str) -> None:
-    said = anybody(
-        *("login", "--facilitator-url", facilitator_url, "--wallet", "my-wallet"),
-        given=f"{VALIDATOR}\nmy-hotkey\n",
-    )
+def test_a_login_asks_for_what_is_missing(anybody: Horde, facilitator_url: str, home: Path) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{VALIDATOR}\n\nmy-hotkey\n".encode())
+    with os.fdopen(theirs) as terminal:
+        said = anybody(
+            *("login", "--facilitator-url", facilitator_url, "--wallet", "my-wallet"),
+            given=terminal,
+        )
+    os.close(ours)
 
-    assert said.status == 2 or "stored as profile default" in said.err
+    stored = tomllib.loads((home / ".config" / "horde" / "config.toml").read_text())
+    assert (said.status, said.out.strip()) == (0, "")
+    assert [said.err.count(words) for words in ("Hotkey (SS58)", "Folder", "Its hotkey")] == [1] * 3
+    assert "Facilitator" not in said.err
+    assert stored == {
+        "default": {
+            "facilitator_url": facilitator_url,
+            "validator": VALIDATOR,
+            "wallet": "my-wallet",
+            "hotkey": "my-hotkey",
+            "wallet_path": str(home / ".bittensor" / "wallets"),
+        }
+    }
 
 
 def test_a_run_ends_as_its_job_and_prints_what_it_wrote(
@@ -208,6 +226,7 @@ YAML: dict[str, tuple[str, str]] = {
     "name of the SDK": ("docker_image: a\n", "Did you mean 'image'?"),
     "twice": ("image: a\nimage: b\n", "line 2: 'image' stands there twice"),
     "no YAML": ("image: [", "is no YAML"),
+    "alias in itself": ("image: a\nargs: &a [*a]\n", "an alias that stands in itself"),
     "no mapping": ("- a\n", "is no job"),
     "list for text": ("image: [a]\n", "line 1: image must be a text"),
     "two kinds of input": (

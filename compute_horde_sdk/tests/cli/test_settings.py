@@ -2,11 +2,13 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+from compute_horde_sdk.cli.settings import Settings, read_profiles, save_profile
 from tests.cli.conftest import Horde
 from tests.conftest import VALIDATOR
 from tests.facilitator import FakeFacilitator
@@ -137,3 +139,34 @@ def test_an_answer_that_is_no_answer_is_a_sentence(
 
     assert said.status == 125
     assert said.err.startswith("error: ComputeHorde returned malformed response")
+
+
+def test_a_home_that_nobody_knows_is_a_sentence(anybody: Horde) -> None:
+    said = anybody("jobs", env={"XDG_CONFIG_HOME": "~nobody-of-that-name/x"})
+
+    assert (said.status, said.out) == (2, "")
+    assert "Set HOME or XDG_CONFIG_HOME." in said.err
+
+
+def test_a_file_of_variables_is_taken_as_it_is_written(horde: Horde, home: Path) -> None:
+    file = home / "work" / "variables"
+    file.write_bytes("\ufeffA=1\r\n# no\r\nexport  B=2\nC= x\x0cy\u2028z ".encode())
+
+    said = horde("run", "--env-file", "variables", "--dry-run", "a:b")
+    file.write_bytes(b"A=\xff")
+    wrong = horde("run", "--env-file", "variables", "--dry-run", "a:b")
+
+    assert json.loads(said.out)["env"] == {"A": "1", "B": "2", "C": " x\x0cy\u2028z "}
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "variables is no text in UTF-8" in wrong.err
+
+
+def test_profiles_that_are_saved_at_once_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "horde" / "config.toml"
+    names = [f"profile-{number}" for number in range(20)]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: save_profile(file, name, Settings(wallet=name)), names))
+
+    assert read_profiles(file) == {name: {"wallet": name} for name in names}
+    assert sorted(path.name for path in file.parent.iterdir()) == ["config.lock", "config.toml"]

@@ -1,5 +1,6 @@
 """The command line as a program of its own: on a terminal, with signals, and how fast it is."""
 
+import asyncio
 import os
 import pty
 import re
@@ -13,7 +14,12 @@ import httpx
 import pytest
 from typing_extensions import override
 
+from compute_horde_sdk.cli.interruption import Interruption
+from compute_horde_sdk.cli.screen import Lines
+from compute_horde_sdk.cli.trouble import CommandFailed
+from compute_horde_sdk.v1 import ComputeHordeClient
 from tests.cli.conftest import Horde
+from tests.conftest import SpecMaker
 from tests.facilitator import Entry, FakeFacilitator, Job
 
 HORDE = [sys.executable, "-m", "compute_horde_sdk.cli"]
@@ -132,6 +138,29 @@ def test_ctrl_c_twice_leaves_the_job_alone_and_names_it(
 
     assert program.returncode == 130
     assert f"horde cancel {next(iter(facilitator.jobs))}" in err
+
+
+async def test_ctrl_c_twice_says_that_a_job_on_this_machine_was_ended(
+    facilitator: Facilitator,
+    client: ComputeHordeClient,
+    spec: SpecMaker,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facilitator.jobs_go_on = True
+    job = await client.create_job(spec())
+
+    async def press_twice() -> None:
+        async with Interruption(Lines(), None, is_local=True) as interruption:
+            interruption.runs(job)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+
+    with pytest.raises(CommandFailed) as left:
+        await asyncio.create_task(press_twice())
+
+    assert (left.value.message, left.value.status) == ("left; the job was ended", 130)
+    assert "press Ctrl-C again to end it at once" in capsys.readouterr().err
 
 
 def test_help_is_there_at_once(home_environment: dict[str, str]) -> None:

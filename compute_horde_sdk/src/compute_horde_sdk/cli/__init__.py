@@ -4,6 +4,8 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+from compute_horde_sdk.cli import streams
+
 _NEEDED = ("typer", "rich", "yaml", "boto3", "bittensor_wallet")
 _WRONG_USAGE = 2
 
@@ -17,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
+    streams.make_usable()
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         sys.stderr.write(
             "horde: the command line is not installed. Run: pip install 'compute-horde-sdk[cli]'\n"

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import assert_never
@@ -25,6 +26,8 @@ from compute_horde_sdk.v1 import (
 )
 
 Document = dict[str, Any]
+HIDDEN = "***"
+_SECRETS = {"token", "signed_headers", "form_fields"}
 _KINDS = {
     ComputeHordeJobRejection: "rejection",
     ComputeHordeJobFailure: "job_failure",
@@ -49,16 +52,16 @@ def job_summary(job: ComputeHordeJob) -> Document:
     }
 
 
-def job_document(job: ComputeHordeJob) -> Document:
-    """All there is to say of a job. Artifacts are in base64."""
+def job_document(job: ComputeHordeJob, *, reveal: bool = False) -> Document:
+    """All there is to say of a job; secrets only with ``reveal``. Artifacts are in base64."""
     result = job.result
     asked_at = job.cancel_requested_at
     return job_summary(job) | {
-        "env": dict(job.env) if job.env is not None else None,
+        "env": env(job, reveal=reveal) if job.env is not None else None,
         "artifacts_dir": job.artifacts_dir,
         "limits": dict(job.limits) if job.limits is not None else None,
-        "inputs": list(job.inputs) if job.inputs is not None else None,
-        "outputs": list(job.outputs) if job.outputs is not None else None,
+        "inputs": volumes(job.inputs, reveal=reveal),
+        "outputs": volumes(job.outputs, reveal=reveal),
         "cancel_requested_at": asked_at.isoformat() if asked_at else None,
         "status_history": [_entry(entry) for entry in job.status_history],
         "stdout": result.stdout if result else None,
@@ -72,6 +75,30 @@ def job_document(job: ComputeHordeJob) -> Document:
             for path, answer in (result.upload_results if result else {}).items()
         },
     }
+
+
+def env(job: ComputeHordeJob, *, reveal: bool) -> dict[str, str]:
+    """A job's variables; their values only with ``reveal``."""
+    return {name: value if reveal else HIDDEN for name, value in (job.env or {}).items()}
+
+
+def volumes(listed: Any, *, reveal: bool) -> Any:  # noqa: ANN401 - JSON of any depth
+    """Inputs or outputs; what lets others read or write there only with ``reveal``."""
+    if reveal:
+        return listed
+    match listed:
+        case Mapping():
+            return {
+                name: volumes(value, reveal=False)
+                for name, value in listed.items()
+                if name not in _SECRETS
+            }
+        case list() | tuple():
+            return [volumes(value, reveal=False) for value in listed]
+        case str() if listed.startswith(("http://", "https://")):
+            return listed.split("?", maxsplit=1)[0]
+        case _:
+            return listed
 
 
 def event_document(event: ComputeHordeJobEvent) -> Document:

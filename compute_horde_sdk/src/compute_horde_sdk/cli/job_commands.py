@@ -54,6 +54,9 @@ def show(
     save_artifacts: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save its artifacts in this folder.")
     ] = None,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Print values of variables and whole URLs, too.")
+    ] = False,
     connection: Connection,
 ) -> None:
     """Show all there is to know of a job.
@@ -63,7 +66,13 @@ def show(
     horde show 3f2a9c10 --json
     ```
     """
-    looking.show(connection.settings, uuid, save_to=save_artifacts, is_json=connection.is_json)
+    looking.show(
+        connection.settings,
+        uuid,
+        save_to=save_artifacts,
+        reveal=reveal,
+        is_json=connection.is_json,
+    )
 
 
 @connected

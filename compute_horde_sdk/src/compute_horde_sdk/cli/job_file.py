@@ -293,7 +293,13 @@ def _parsed_yaml(text: str, name: str) -> tuple[Mapping[str, object], LineOf]:
             f"{name} is no job: a job file has lines such as `image: busybox`",
             "Correct the file; docs/sdk/cli.md has one with all names.",
         )
-    return _mapping(root, name), lambda location: _line_in_yaml(root, location)
+    try:
+        document = _mapping(root, name)
+    except RecursionError as error:
+        raise WrongUsage(
+            f"{name} has an alias that stands in itself", "Correct the file."
+        ) from error
+    return document, lambda location: _line_in_yaml(root, location)
 
 
 def _value(node: yaml.Node, name: str) -> object:

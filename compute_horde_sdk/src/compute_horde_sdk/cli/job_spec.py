@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,8 @@ from compute_horde_sdk.v1 import (
     InlineInputVolume,
     InputVolume,
 )
+
+_EXPORT = re.compile(r"^export\s+")
 
 
 def spec_of(job: Job, settings: Settings) -> ComputeHordeJobSpec:
@@ -54,14 +57,17 @@ def variables(file: Path) -> Mapping[str, str]:
         WrongUsage: it cannot be read, or a line is something else.
     """
     found = {}
-    text = _read(file, "--env-file").decode(errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        name, equals, value = line.partition("=")
+    try:
+        text = _read(file, "--env-file").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{file} is no text in UTF-8", "Check --env-file.") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        name, equals, value = line.rstrip("\r").partition("=")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if not equals or not name.strip():
             raise WrongUsage(f"{file}, line {number} is not NAME=value", "Correct the file.")
-        found[name.strip().removeprefix("export ")] = value
+        found[_EXPORT.sub("", name.strip())] = value
     return found
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import typer
 
@@ -93,4 +92,4 @@ def _defaulted(told: Settings) -> Settings:
 
 
 def _absolute(folder: str | None) -> str | None:
-    return str(Path(folder).expanduser().absolute()) if folder else None
+    return str(settings.expanded(folder).absolute()) if folder else None

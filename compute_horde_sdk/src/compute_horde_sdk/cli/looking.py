@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 from rich.table import Table
 
-from compute_horde_sdk.cli import artifacts, documents, endings, printing
+from compute_horde_sdk.cli import artifacts, documents, endings, explaining, printing
 from compute_horde_sdk.cli.finding import job_named
 from compute_horde_sdk.cli.opening import new_client
 from compute_horde_sdk.cli.printing import foreign
 from compute_horde_sdk.cli.screen import write_raw
 from compute_horde_sdk.cli.settings import Settings
-from compute_horde_sdk.cli.trouble import WrongUsage
+from compute_horde_sdk.cli.trouble import CommandFailed, WrongUsage
 from compute_horde_sdk.v1 import (
     ComputeHordeClient,
+    ComputeHordeError,
     ComputeHordeJob,
     ComputeHordeNotFoundError,
     ComputeHordeValidationError,
@@ -69,8 +70,12 @@ def list_jobs(settings: Settings, page: Page, *, is_json: bool) -> None:
         printing.err().print(f"[dim]more: --page {page.number + 1}")
 
 
-def show(settings: Settings, name: str, *, save_to: Path | None, is_json: bool) -> None:
+def show(
+    settings: Settings, name: str, *, save_to: Path | None, reveal: bool, is_json: bool
+) -> None:
     """Prints all there is to know of a job, and saves its artifacts if they are wanted.
+
+    Secrets are printed only with ``reveal``.
 
     Raises:
         ComputeHordeError: there is no such job, or the facilitator cannot be asked.
@@ -78,9 +83,9 @@ def show(settings: Settings, name: str, *, save_to: Path | None, is_json: bool) 
     job = _asked(settings, lambda client: job_named(client, name))
     saved = artifacts.save(job, save_to) if save_to is not None else []
     if is_json:
-        printing.print_json(documents.job_document(job))
+        printing.print_json(documents.job_document(job, reveal=reveal))
         return
-    _print_facts(job)
+    _print_facts(job, reveal=reveal)
     _print_history(job)
     _print_result(job)
     for path in saved:
@@ -119,13 +124,17 @@ def cancel(settings: Settings, names: list[str], *, is_json: bool) -> None:
     """Asks for the end of jobs.
 
     Raises:
-        ComputeHordeError: one of them cannot be cancelled.
+        CommandFailed: one of them cannot be cancelled; it names those that were.
+        ComputeHordeError: one of them cannot be found. None was cancelled.
     """
 
     async def ask(client: ComputeHordeClient) -> list[ComputeHordeJob]:
         jobs = [await job_named(client, name) for name in names]
-        for job in jobs:
-            await job.cancel()
+        for number, job in enumerate(jobs):
+            try:
+                await job.cancel()
+            except ComputeHordeError as error:
+                raise _not_cancelled(error, job, jobs[:number]) from error
         return jobs
 
     jobs = _asked(settings, ask)
@@ -195,6 +204,16 @@ def _evidence(details: str | None) -> object:
     return evidence
 
 
+def _not_cancelled(
+    error: ComputeHordeError, job: ComputeHordeJob, done: list[ComputeHordeJob]
+) -> CommandFailed:
+    failed = explaining.explained(error)
+    others = f"; cancelled before: {', '.join(each.uuid for each in done)}" if done else ""
+    return CommandFailed(
+        f"{job.uuid} is not cancelled: {failed.message}{others}", failed.fix, status=failed.status
+    )
+
+
 def _json_or_text(text: str) -> object:
     try:
         told: object = json.loads(text)
@@ -203,7 +222,11 @@ def _json_or_text(text: str) -> object:
     return told
 
 
-def _print_facts(job: ComputeHordeJob) -> None:
+def _print_facts(job: ComputeHordeJob, *, reveal: bool) -> None:
+    env = documents.env(job, reveal=reveal)
+    inputs, outputs = (
+        documents.volumes(listed or (), reveal=reveal) for listed in (job.inputs, job.outputs)
+    )
     limits = [f"{name.replace('_', ' ')} {value} s" for name, value in (job.limits or {}).items()]
     facts = {
         "job": job.uuid,
@@ -213,9 +236,9 @@ def _print_facts(job: ComputeHordeJob) -> None:
         "namespace": job.job_namespace,
         "image": job.docker_image,
         "command": shlex.join(job.args or ()),
-        "env": "\n".join(f"{name}={value}" for name, value in (job.env or {}).items()),
-        "inputs": "\n".join(_source(volume) for volume in job.inputs or ()),
-        "outputs": "\n".join(_target(upload) for upload in job.outputs or ()),
+        "env": "\n".join(f"{name}={value}" for name, value in env.items()),
+        "inputs": "\n".join(_source(volume) for volume in inputs),
+        "outputs": "\n".join(_target(upload) for upload in outputs),
         "artifacts": job.artifacts_dir,
         "limits": ", ".join(limits),
         "trusted miner": "yes" if job.on_trusted_miner else "",
@@ -279,13 +302,8 @@ def _source(volume: Mapping[str, Any]) -> str:
     source = volume.get("url") or volume.get("repo_id") or ""
     revision = f"@{volume['revision']}" if volume.get("revision") else ""
     path = f"/volume/{volume.get('relative_path') or ''}"
-    return f"{path} ← {_without_query(str(source))}{revision}" if source else f"{path} ← {kind}"
+    return f"{path} ← {source}{revision}" if source else f"{path} ← {kind}"
 
 
 def _target(upload: Mapping[str, Any]) -> str:
-    return f"/output/{upload.get('relative_path')} → {_without_query(str(upload.get('url')))}"
-
-
-def _without_query(url: str) -> str:
-    # What is behind the question mark of a presigned URL lets others write there.
-    return url.split("?", maxsplit=1)[0]
+    return f"/output/{upload.get('relative_path')} → {upload.get('url')}"

@@ -3,25 +3,34 @@
 What comes from the network is shown without its control characters, and never as markup.
 """
 
+import errno
 import json
 import sys
 
 from rich.console import Console
 from rich.text import Text
+from typing_extensions import override
 
 _UNFOLDED = 1000
 """A pipe has no width; what is written there need not be folded."""
 
 
+class _Console(Console):
+    @override
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command, which may have a job to end."""
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
+
+
 def out() -> Console:
     """Where results go."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNFOLDED)
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else _UNFOLDED)
 
 
 def err() -> Console:
     """Where everything else goes."""
     width = None if sys.stderr.isatty() else _UNFOLDED
-    return Console(stderr=True, highlight=False, width=width, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, width=width, soft_wrap=True)
 
 
 def plain(text: object) -> str:
@@ -39,12 +48,12 @@ def foreign(text: object, style: str = "") -> Text:
 
 def print_json(value: object) -> None:
     """Writes one JSON document to stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_json_line(value: object) -> None:
     """Writes one line of JSON to stdout, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 

@@ -12,6 +12,7 @@ from compute_horde_sdk.cli.interruption import Interruption
 from compute_horde_sdk.cli.job_file import Job
 from compute_horde_sdk.cli.job_spec import spec_of
 from compute_horde_sdk.cli.opening import job_client
+from compute_horde_sdk.cli.printing import foreign
 from compute_horde_sdk.cli.screen import Screen, screen_for
 from compute_horde_sdk.cli.settings import Settings
 from compute_horde_sdk.cli.trouble import Status, WrongUsage
@@ -69,8 +70,8 @@ def detach(job: Job, settings: Settings, manner: Manner) -> None:
     if manner.is_json:
         printing.print_json({"uuid": sent.uuid, "status": sent.status.value})
     else:
-        printing.out().print(sent.uuid)
-        printing.err().print(f"[dim]follow it with: horde logs -f {sent.uuid}")
+        printing.out().print(foreign(sent.uuid))
+        printing.err().print(foreign(f"follow it with: horde logs -f {sent.uuid}", "dim"))
 
 
 def run(job: Job, settings: Settings, manner: Manner) -> int:
@@ -106,7 +107,7 @@ async def _ended(
 ) -> tuple[ComputeHordeJob, Status | None]:
     async with (
         job_client(settings, is_local=manner.is_local) as client,
-        Interruption(screen, job.timeout) as interruption,
+        Interruption(screen, job.timeout, is_local=manner.is_local) as interruption,
     ):
         ended = await _attempted(client, spec, job, screen, interruption)
         return ended, interruption.reason
@@ -125,8 +126,8 @@ async def _attempted(
         if attempts:
             screen.note(f"the job was {endings.sentence(attempts[-1])}; it is sent again")
         attempts.append(created)
-        screen.created(created, len(attempts))
         interruption.runs(created)
+        screen.created(created, len(attempts))
         async for event in created.events():
             screen.event(event)
 

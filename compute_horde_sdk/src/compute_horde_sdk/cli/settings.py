@@ -8,7 +8,9 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if sys.platform != "win32":
+    import fcntl
 
 DEFAULT_PROFILE = "default"
 PROFILE_VARIABLE = "HORDE_PROFILE"
@@ -56,7 +61,7 @@ class Settings:
     @property
     def hotkey_file(self) -> Path:
         """Where the hotkey should be, as bittensor lays wallets out."""
-        folder = Path(self.wallet_path or DEFAULT_WALLET_PATH).expanduser()
+        folder = expanded(self.wallet_path or DEFAULT_WALLET_PATH)
         return folder / (self.wallet or DEFAULT_WALLET) / "hotkeys" / (self.hotkey or "default")
 
 
@@ -71,7 +76,21 @@ def variable(key: str) -> str:
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Where profiles are kept."""
     folder = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(folder).expanduser() / "horde" / "config.toml"
+    return expanded(folder) / "horde" / "config.toml"
+
+
+def expanded(folder: str) -> Path:
+    """A folder, below the home of a user where it begins with ``~``.
+
+    Raises:
+        WrongUsage: nobody knows where that home is.
+    """
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise WrongUsage(
+            f"the home folder in {folder} is not known", "Set HOME or XDG_CONFIG_HOME."
+        ) from error
 
 
 def profile_name(chosen: str | None, environment: Mapping[str, str] = os.environ) -> str:
@@ -132,20 +151,29 @@ def save_profile(path: Path, name: str, settings: Settings) -> None:
         WrongUsage: the file cannot be written, or is no good.
     """
     kept = {key: value for key in KEYS if (value := getattr(settings, key))}
-    profiles = {**read_profiles(path), name: kept}
-    text = _HEADER + "".join(_toml_table(*profile) for profile in sorted(profiles.items()))
-    draft = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
+        with _locked(path.with_suffix(".lock")):
+            profiles = {**read_profiles(path), name: kept}
+            text = _HEADER + "".join(_toml_table(*profile) for profile in sorted(profiles.items()))
+            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - it is open already
+                file.write(text)
+            Path(draft).replace(path)
     except OSError as error:
         raise WrongUsage(
             f"{path} cannot be written: {error.strerror}",
             "Set XDG_CONFIG_HOME to a folder that can, or use the HORDE_... variables.",
         ) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time in; on Windows all."""
+    with path.open("a") as file:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def opened_hotkey(settings: Settings) -> "Keypair":
@@ -176,7 +204,7 @@ def opened_hotkey(settings: Settings) -> "Keypair":
 
 
 def _where_hotkeys_are(settings: Settings) -> str:
-    folder = Path(settings.wallet_path or DEFAULT_WALLET_PATH).expanduser()
+    folder = expanded(settings.wallet_path or DEFAULT_WALLET_PATH)
     found = sorted(f"{path.parent.parent.name}/{path.name}" for path in folder.glob("*/hotkeys/*"))
     hotkeys = [name for name in found if not name.endswith("pub.txt")]
     if not hotkeys:
