@@ -5,6 +5,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from tests.local.conftest import BRISK
 SECONDS = 60
 SLEEPING = ("sh", "-c", "echo begun; sleep 600")
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from compute_horde_sdk.v1 import ComputeHordeJobSpec, ComputeHordeLogEvent, ExecutorClass
 from compute_horde_sdk.v1.local import LocalClient, LocalSyncClient
 
@@ -47,6 +48,8 @@ async def main():
             if isinstance(event, ComputeHordeLogEvent):
                 print(job.uuid, flush=True)
 
+# Tests that run in the background of a shell pass on that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
@@ -241,7 +244,7 @@ class Program:
 
 
 @pytest.fixture
-async def program(tmp_path: Path, image: str) -> Program:
+async def program(tmp_path: Path, image: str) -> AsyncIterator[Program]:
     # That the folder has a module with the executor's name is no reason to run it.
     (tmp_path / "executor.py").write_text("raise SystemExit('not me')")
     work_dir = tmp_path / "work"
@@ -258,7 +261,9 @@ async def program(tmp_path: Path, image: str) -> Program:
         uuid = (await asyncio.to_thread(output.readline)).strip()
     executors = psutil.Process(process.pid).children()
     assert (len(executors), await _containers_of(uuid)) == (1, 1)
-    return Program(process, uuid, work_dir, executors)
+    yield Program(process, uuid, work_dir, executors)
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
