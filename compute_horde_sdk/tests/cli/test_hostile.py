@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,11 +141,22 @@ def test_a_reader_that_leaves_ends_the_job(
     assert f"POST /api/v1/jobs/{uuid}/cancel/" in facilitator.calls
 
 
+# Tests that run under nohup pass on that SIGHUP is ignored.
+HEARS_SIGHUP = """
+import runpy, signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+runpy.run_module("compute_horde_sdk.cli", run_name="__main__")
+"""
+
+
 def test_hanging_up_cancels_the_job(horde: Horde, facilitator: FakeFacilitator, home: Path) -> None:
     facilitator.plans.append(["sent", *["accepted"] * 50])
 
     with subprocess.Popen(
-        [*HORDE, "run", "a:b"], stderr=subprocess.PIPE, text=True, env=_environment(home)
+        [sys.executable, "-c", HEARS_SIGHUP, "run", "a:b"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(home),
     ) as program:
         assert program.stderr is not None
         program.stderr.readline()
