@@ -130,7 +130,7 @@ async def test_a_killed_executor_fails_the_job_and_leaves_no_container(
 
     assert job.status.value == "horde_failed"
     assert getattr(job.error, "reason", None) == "executor_disconnected"
-    wait_until(lambda: not _containers(), [], what="containers to go", seconds=BRIEFLY)
+    wait_until(lambda: not _containers(), [], what="containers to go", seconds=SECONDS)
 
 
 async def test_the_facilitator_forgets_nothing_when_it_dies(
@@ -153,7 +153,7 @@ def _answers(client: ComputeHordeClient) -> bool:
 
 
 async def test_nothing_is_left_after_jobs(network: Network) -> None:
-    wait_until(lambda: not _containers(), [], what="containers to go", seconds=BRIEFLY)
+    wait_until(lambda: not _containers(), [], what="containers to go", seconds=SECONDS)
 
     work = list((network.data / "work").iterdir())
 
