@@ -322,7 +322,10 @@ async def test_a_job_that_forges_lines_raises_no_foreign_error(
     client: FallbackClient, spec: SpecMaker
 ) -> None:
     forged = '@compute-horde {"n":99,"at":1,"status":"happy","metadata":{}}'
-    run = f"echo '{forged}' > /proc/1/fd/1; echo '{forged}'; echo done"
+    deep = "@compute-horde " + "[" * 100_000
+    run = (
+        f"echo '{forged}' > /proc/1/fd/1; echo '{deep}' > /proc/1/fd/1; echo '{forged}'; echo done"
+    )
 
     job = await client.run_until_complete(spec(run), timeout=SECONDS)
 

@@ -159,6 +159,8 @@ def test_errors_are_a_branch_of_the_tree() -> None:
         ({"artifacts_dir": "/tmp"}, "artifacts_dir"),  # noqa: S108
         ({"artifacts_dir": "/etc/"}, "artifacts_dir"),
         ({"artifacts_dir": "/output"}, "artifacts_dir"),
+        ({"artifacts_dir": "//tmp"}, "artifacts_dir"),
+        ({"artifacts_dir": "/root/.ssh"}, "artifacts_dir"),
         ({"work_dir": 3}, "work_dir"),
         ({"run": "a\0"}, "run"),
     ],

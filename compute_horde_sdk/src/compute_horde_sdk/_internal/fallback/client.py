@@ -46,14 +46,10 @@ from compute_horde_sdk._internal.fallback.views import body_of
 from compute_horde_sdk._internal.results import ComputeHordeLogPage
 from compute_horde_sdk._internal.spec import ComputeHordeJobSpec
 
-DEFAULT_MAX_JOB_RUN_ATTEMPTS = DEFAULT_ATTEMPTS
-MAX_ARTIFACT_SIZE = 1_000_000
 IDLE_MINUTES = 15
 LOOK_SECONDS = 3.0
 PIECES = 256
 LAUNCH_TIME = timedelta(minutes=2)
-HTTP_RETRY_MIN_WAIT_SECONDS = FIRST_RETRY_SECONDS
-HTTP_RETRY_MAX_WAIT_SECONDS = LONGEST_RETRY_SECONDS
 _ENDED = {Phase.REFUSED, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.GONE}
 
 
@@ -77,6 +73,11 @@ class FallbackClient:
         FallbackMissingError: SkyPilot is not installed.
         FallbackError: there is no such cloud.
     """
+
+    DEFAULT_MAX_JOB_RUN_ATTEMPTS = DEFAULT_ATTEMPTS
+    HTTP_RETRY_MIN_WAIT_SECONDS = FIRST_RETRY_SECONDS
+    HTTP_RETRY_MAX_WAIT_SECONDS = LONGEST_RETRY_SECONDS
+    MAX_ARTIFACT_SIZE = 1_000_000
 
     def __init__(
         self,
@@ -168,7 +169,7 @@ class FallbackClient:
         job_spec: FallbackJobSpec | ComputeHordeJobSpec,
         job_attempt_callback: JobAttemptCallback | None = None,
         timeout: float | None = None,
-        max_attempts: int = DEFAULT_MAX_JOB_RUN_ATTEMPTS,
+        max_attempts: int = DEFAULT_ATTEMPTS,
     ) -> FallbackJob:
         """Runs a job and waits for its end; again where that may help, as
         `ComputeHordeClient.run_until_complete`.
@@ -272,11 +273,7 @@ class FallbackClient:
         self._tunnels[record.uuid] = tunnel
 
     async def open_tunnel(self, job_uuid: str) -> int:
-        """The port of this machine that leads to a streaming job; a free one if there was none.
-
-        Raises:
-            FallbackError: as `create_ssh_tunnel`.
-        """
+        """As `get_job_streaming_port`; without a tunnel, `create_ssh_tunnel` makes one."""
         port = await self.get_job_streaming_port(job_uuid)
         if port is None:
             with socket.socket() as free:
@@ -381,7 +378,7 @@ class FallbackClient:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 async def _image_of(spec: FallbackJobSpec) -> ImageConfig | None:

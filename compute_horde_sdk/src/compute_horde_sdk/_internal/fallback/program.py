@@ -1,7 +1,6 @@
 """What a machine is given to run a job: the runner, and the job as JSON."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +20,13 @@ OWNER_ONLY = 0o600
 SPARE_SECONDS = 120
 KILL_SECONDS = 30
 ANY_IMAGE = "image"
-SYSTEM_FOLDERS = {
-    *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run"),
-    *("/sbin", "/sys", "/tmp", "/usr", "/var", "/volume", "/output", "/specs"),  # noqa: S108
+SYSTEM = {
+    *("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32"),
+    *("proc", "root", "run", "sbin", "sys"),
 }
-"""The job's folders are emptied before it starts; these must not be."""
+SHARED = {*("home", "media", "mnt", "opt", "output", "specs", "srv", "tmp", "usr", "var", "volume")}
+"""The job's folders are emptied before it starts. None may be in the first ones, or be one of the
+second."""
 
 # SkyPilot brings a Python of its own into images that have none.
 COMMAND = """\
@@ -50,7 +51,7 @@ def checked(spec: FallbackJobSpec) -> JobSpec:
     for name, text in texts.items():
         if not isinstance(text, str) or "\0" in text:
             raise ComputeHordeValidationError(name, "must be a text without NUL")
-    if os.path.normpath(spec.artifacts_dir or "/artifacts") in SYSTEM_FOLDERS:
+    if _is_the_machines(spec.artifacts_dir or "/artifacts"):
         raise ComputeHordeValidationError(
             "artifacts_dir", f"{spec.artifacts_dir} is the machine's own; choose e.g. /artifacts"
         )
@@ -73,6 +74,13 @@ def checked(spec: FallbackJobSpec) -> JobSpec:
         same, validator_hotkey="fallback", on_trusted_miner=False, client_certificate=None
     )
     return request.signed
+
+
+def _is_the_machines(folder: str) -> bool:
+    parts = [part for part in folder.split("/") if part not in {"", "."}]
+    return (
+        not parts or ".." in parts or parts[0] in SYSTEM or (len(parts) == 1 and parts[0] in SHARED)
+    )
 
 
 def write_program(

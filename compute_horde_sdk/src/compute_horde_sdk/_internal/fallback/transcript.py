@@ -74,6 +74,6 @@ def read(log: str) -> Transcript:
             if said["n"] not in told:
                 told.add(said["n"])
                 transcript.take(said)
-        except (ValueError, TypeError, LookupError, OverflowError, binascii.Error):
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError, binascii.Error):
             continue
     return transcript

@@ -150,6 +150,7 @@ class Runner:
             self._teller.status("failed", job_failure_details=failure.details)
         except Exception as error:  # noqa: BLE001
             # The last word is needed, whatever it is.
+            self._teller.end_of_output()
             message = f"{type(error).__name__}: {error}"
             told = {"reason": "unhandled_exception", "message": message, "reported_by": "executor"}
             self._teller.status("horde_failed", horde_failure_details=told)
