@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_ready
+from celery.signals import heartbeat_sent, setup_logging, task_postrun, worker_ready
 from django.conf import settings
+
+from compute_horde_common.telemetry import alive
 
 TASK_LIMIT_SECONDS = 300
 TASK_WARNING_SECONDS = 270
@@ -80,3 +82,11 @@ def _run_what_is_due_at_start(sender: Any = None, **_: object) -> None:  # noqa:
 @setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
     """Being connected is what keeps Celery from replacing Django's logging."""
+
+
+@worker_ready.connect
+@heartbeat_sent.connect
+@task_postrun.connect
+def _tell_that_we_live(**_: object) -> None:
+    """Between tasks; a task may take as long as its limit allows."""
+    alive.touch()

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from typing_extensions import override
 
 from compute_horde_common.contrib.django.db import in_database
+from compute_horde_common.telemetry.alive import signs_of_life
 from miner.config import config
 from miner.fleet.interface import FleetError
 from miner.management.keeper import Keeper
@@ -28,9 +29,14 @@ class Command(BaseCommand):
     @override
     def handle(self, *args: object, **options: object) -> None:
         try:
-            asyncio.run(_run())
+            asyncio.run(_run_visibly())
         except FleetError as error:
             raise CommandError(str(error)) from error
+
+
+async def _run_visibly() -> None:
+    async with signs_of_life():
+        await _run()
 
 
 async def _run() -> None:

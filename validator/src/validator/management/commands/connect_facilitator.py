@@ -9,6 +9,7 @@ import structlog
 from django.core.management.base import BaseCommand
 from typing_extensions import override
 
+from compute_horde_common.telemetry.alive import signs_of_life
 from validator.links import supervision
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ async def _run() -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, work.cancel)
-    with suppress(asyncio.CancelledError):
-        await work
+    async with signs_of_life():
+        with suppress(asyncio.CancelledError):
+            await work
     log.info("stopped, open jobs are left to the next start")
