@@ -11,7 +11,8 @@ class WebServer:
     A GET or PUT of a path that starts with ``/slow`` is never answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.files: dict[str, bytes] = {}
         self.received: dict[str, bytes] = {}
         self.url = ""
@@ -19,7 +20,7 @@ class WebServer:
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
         host, port = self._server.sockets[0].getsockname()[:2]
         self.url = f"http://{host}:{port}"
         return self

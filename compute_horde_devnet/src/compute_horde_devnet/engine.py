@@ -22,8 +22,13 @@ from compute_horde_devnet.processes import Identity, pause
 STATE = Path(".dev")
 PID_FILE = STATE / "dockerd.pid"
 START_SECONDS = 60
-_TEST_SERVERS = {"docker-registry": "docker-registry", "openssh-server": "/usr/sbin/sshd"}
-"""Debian's packages of servers that tests start themselves, and the program of each."""
+_TEST_PROGRAMS = {
+    "debootstrap": "debootstrap",
+    "docker-compose": "docker-compose",
+    "docker-registry": "docker-registry",
+    "openssh-server": "/usr/sbin/sshd",
+}
+"""Debian's packages that tests need, and a program of each. Servers are started by the tests."""
 _UNITS = {"docker-registry": "docker-registry", "openssh-server": "ssh"}
 _HELP = (
     "no Docker engine answers. Start one (sudo systemctl start docker) or install one"
@@ -61,14 +66,14 @@ def ensure(*, for_tests: bool = False) -> bool:
     """Makes sure that an engine answers. True if one was started that nobody else keeps.
 
     Args:
-        for_tests: whether the servers that tests need are wanted, too: an image registry, and sshd.
+        for_tests: whether the programs that tests need are wanted, too, e.g. an image registry.
 
     Raises:
         NoEngine: none does, and none can be started here.
     """
     packages = [] if shutil.which("busybox") else ["busybox-static"]
     if for_tests:
-        packages += [name for name, program in _TEST_SERVERS.items() if not shutil.which(program)]
+        packages += [name for name, program in _TEST_PROGRAMS.items() if not shutil.which(program)]
     running = answers()
     if not running and not shutil.which("dockerd"):
         packages += ["docker.io", "iptables"]
