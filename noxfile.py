@@ -11,6 +11,17 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 BIN = ROOT / ".venv" / "bin"
+SCRIPTS = [
+    "dev",
+    ".ci/run",
+    "install_validator.sh",
+    "install_miner.sh",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "docker").rglob("*")
+        if path.is_file() and path.read_bytes().startswith(b"#!")
+    ),
+]
 ROOT_TESTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py"))
 MEMBERS = (
     "compute_horde_common",
@@ -31,7 +42,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports")
-    session.run("shellcheck", "dev", ".ci/run")
+    session.run("shellcheck", *SCRIPTS)
     session.run("python", "docs/generate.py", "--check")
 
 
@@ -83,6 +94,13 @@ def sdk(session: nox.Session) -> None:
 
 
 @nox.session
+def deploy(session: nox.Session) -> None:
+    """Images, the network in containers, and the installers on hosts of their own. Builds a Debian
+    to start from, so it has to be root."""
+    session.run("pytest", "-q", "tests/deploy", "tests/examples", *session.posargs)
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The published packages alone."""
     session.run("pytest", "-q", "tests/interop", *session.posargs)
@@ -91,7 +109,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that must pass."""
-    for name in ("lint", "types", "tests", "conversations", "sdk", "e2e"):
+    for name in ("lint", "types", "tests", "conversations", "sdk", "e2e", "deploy"):
         session.notify(name, posargs=[])
     session.run("pytest", "-q", *ROOT_TESTS)
 

@@ -8,6 +8,8 @@ import pytest
 
 from compute_horde_devnet.state import NetworkState
 from tests.deploy import images as building
+from tests.deploy import servers as rented
+from tests.deploy.servers import Servers
 from tests.deploy.stack import Stack, gateway, whole_network
 from tests.web_server import WebServer
 
@@ -16,7 +18,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here may talk to what containers talk to."""
     for item in items:
         if "tests/deploy/" in item.nodeid:
-            item.add_marker(pytest.mark.allow_hosts(["127.0.0.0/8", "172.16.0.0/12"]))
+            item.add_marker(
+                pytest.mark.allow_hosts(["127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])
+            )
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +52,10 @@ def state(containers: tuple[Stack, NetworkState]) -> NetworkState:
 async def web() -> AsyncIterator[WebServer]:
     async with WebServer(gateway()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def servers(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two rented servers; see there."""
+    with rented.servers(tmp_path_factory.mktemp("servers"), images) as found:
+        yield found

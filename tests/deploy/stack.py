@@ -18,7 +18,7 @@ from compute_horde_devnet.state import (
     ServiceInfo,
     WalletInfo,
 )
-from tests.deploy.images import ROOT, run
+from tests.deploy.images import NAMES, ROOT, run
 
 PROJECT = "compute_horde_tests"
 SERVICES_USER = 10001
@@ -73,11 +73,22 @@ class Stack:
         return (self.folder / "secrets" / name).read_text()
 
 
+def left_of(project: str) -> list[str]:
+    """The containers, networks and volumes whose names begin like the project's, and executors."""
+    named = f"--filter=name={project}"
+    return [
+        *run("docker", "ps", "--all", "--quiet", named).split(),
+        *run("docker", "ps", "--all", "--quiet", "--filter=name=ch-executor-").split(),
+        *run("docker", "network", "ls", "--quiet", named).split(),
+        *run("docker", "volume", "ls", "--quiet", named).split(),
+    ]
+
+
 @contextmanager
-def chain(folder: Path, validator: Hotkey, miner: Hotkey) -> Iterator[str]:
+def chain(folder: Path, validator: Hotkey, miner: Hotkey, host: str = "") -> Iterator[str]:
     """The address of a chain on which both are registered."""
     cold = Hotkey.generate().ss58
-    host = gateway()
+    host = host or gateway()
     port = free_port(host)
     argv = [sys.executable, "-m", "compute_horde_devnet.node", "--host", host, "--port", str(port)]
     argv += ["--netuid", str(NETUID), "--stake", f"{validator.ss58}={STAKE}"]
@@ -97,15 +108,14 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
     validator, miner, client = (Hotkey.generate() for _ in range(3))
     wallets = folder / "wallets"
     for hotkey, name in ((validator, "validator"), (miner, "miner"), (client, "client")):
-        shutil.chown(hotkey.write_wallet(wallets, "wallet", name), SERVICES_USER)
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+        hotkey.write_wallet(wallets, "wallet", name)
+    run("chown", "--recursive", str(SERVICES_USER), str(wallets))
     port = free_port("127.0.0.1")
     stack = Stack(folder)
     with chain(folder, validator, miner) as chain_url:
         stack.configure(
             "all",
-            **{f"{name.upper()}_IMAGE": f"{images}/{name}:latest" for name in _IMAGES},
+            **{f"{name.upper()}_IMAGE": f"{images}/{name}:latest" for name in NAMES},
             COMPOSE_PROJECT_NAME=PROJECT,
             VOLUME_PREFIX=f"{PROJECT}_",
             HOST_WALLET_DIR=str(wallets),
@@ -136,9 +146,7 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
             yield stack, _state(stack, chain_url, port, (validator, miner, client))
         finally:
             stack.compose("down", "--volumes", "--timeout", "20")
-
-
-_IMAGES = ("facilitator", "validator", "miner", "executor", "nginx", "postgres", "redis")
+            assert left_of(PROJECT) == []
 
 
 def _state(

@@ -300,6 +300,22 @@ async def test_stopping_leaves_running_jobs_alone_unless_told_otherwise(
     assert (left, len(manager.running)) == (1, 0)
 
 
+async def test_stopping_clears_away_what_has_just_ended(
+    hand_wound_clock: HandWoundClock, alice: Hotkey, at: datetime
+) -> None:
+    await in_database(fleet_of_rows.slots)()
+    await offered(alice, at)
+    manager = ListKeeping()
+    keeper = keeper_of(manager, hand_wound_clock)
+    await look(keeper)
+    token = (await executor()).token
+    manager.running.clear()
+
+    await keeper.stop(everything=False)
+
+    assert manager.cleaned == [token]
+
+
 async def test_leftovers_are_swept_now_and_then(hand_wound_clock: HandWoundClock) -> None:
     manager = ListKeeping()
     keeper = keeper_of(manager, hand_wound_clock)

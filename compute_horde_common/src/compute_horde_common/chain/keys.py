@@ -51,8 +51,13 @@ class Hotkey:
             WalletUnreadable: the file is missing, malformed or encrypted.
         """
         file = _wallet(directory, wallet_name, hotkey_name).hotkey_file
-        if not Path(file.path).is_file():
-            raise WalletUnreadable(f"there is no hotkey file {file.path}. {CHECK_NAMES}")
+        try:
+            with Path(file.path).open("rb"):
+                pass
+        except (FileNotFoundError, NotADirectoryError):
+            raise WalletUnreadable(f"there is no hotkey file {file.path}. {CHECK_NAMES}") from None
+        except OSError as error:
+            raise WalletUnreadable(f"{file.path} cannot be read: {error.strerror}") from error
         try:
             keypair = None if file.is_encrypted() else file.get_keypair()
         except Exception as error:

@@ -101,11 +101,12 @@ class Keeper:
         await self._sweep(now)
 
     async def stop(self, *, everything: bool) -> None:
-        """Stops idle executors, or all; those that run jobs are found again by `adopt`."""
+        """Stops idle executors, or all, and clears away those that have ended; those that run jobs
+        are found again by `adopt`."""
         ending = [
             executor
             for executor in await in_database(executors.known)()
-            if everything or not executor.has_job
+            if everything or not executor.has_job or not await self._runs(executor)
         ]
         await asyncio.gather(*(self._stop(executor) for executor in ending))
         log.info("fleet stopped", executors=len(ending))
