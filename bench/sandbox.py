@@ -7,9 +7,9 @@ from uuid import uuid4
 from pydantic import JsonValue
 
 from bench.measure import Stopwatch, percentile
-from compute_horde_common.containers.docker import DEFAULT_ADDRESS
 from compute_horde_common.containers.docker_api import DaemonApi
 from compute_horde_common.containers.docker_config import container_config
+from compute_horde_common.containers.interface import DEFAULT_ADDRESS
 from compute_horde_common.jobs.executor_classes import executor_class
 from compute_horde_common.transfer.tree import JobTree
 from executor import machine

@@ -9,6 +9,7 @@ from compute_horde_common.contrib.django import defaults
 from compute_horde_common.contrib.django.config import ServiceConfig
 
 SECRET_KEY = "only-for-tests"
+BEHIND_PROXY = False
 INSTALLED_APPS = [*defaults.APPS, "facilitator", "validator", "miner"]
 MIDDLEWARE = defaults.MIDDLEWARE
 TEMPLATES = defaults.TEMPLATES

@@ -240,6 +240,41 @@ async def test_a_leased_gpu_must_exist(gpu_config: ExecutorConfig, programs: Pro
     )
 
 
+async def test_the_gpus_of_an_executor_in_a_container_are_numbered_anew(
+    gpu_config: ExecutorConfig, programs: Programs
+) -> None:
+    contained = replace(gpu_config, container="ch-executor-t")
+
+    assert await reasons(replace(contained, gpus=("2", "3"))) == ()
+    assert await reasons(replace(contained, gpus=("2", "GPU-bbbb"))) == ()
+
+
+async def test_an_executor_in_a_container_sees_as_many_gpus_as_it_was_given(
+    gpu_config: ExecutorConfig, programs: Programs
+) -> None:
+    contained = replace(gpu_config, container="ch-executor-t")
+
+    assert await reasons(replace(contained, gpus=("2", "3", "4"))) == (
+        "EXECUTOR_GPUS names 2, 3, 4; nvidia-smi -L does not list them.",
+    )
+    assert await reasons(replace(contained, gpus=("GPU-cccc",))) == (
+        "EXECUTOR_GPUS names GPU-cccc; nvidia-smi -L does not list them.",
+    )
+
+
+async def test_an_executor_in_a_container_without_gpus_and_toolkit_says_where_they_are_missing(
+    gpu_config: ExecutorConfig, programs: Programs
+) -> None:
+    for program in ("nvidia-smi", "nvidia-ctk"):
+        (programs.folder / program).unlink()
+
+    driver, toolkit = await reasons(replace(gpu_config, container="ch-executor-t"))
+
+    assert driver.startswith("nvidia-smi does not work in the executor's container.")
+    assert "on Docker's host" in driver
+    assert "/usr/bin/nvidia-ctk, which has to be mounted" in toolkit
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [

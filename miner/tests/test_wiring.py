@@ -17,6 +17,7 @@ def test_an_executor_is_told_what_the_operator_sets_for_it() -> None:
         "ALLOW_PRIVATE_ADDRESSES": "false",
         "DEBUG_NO_GPU_MODE": "false",
         "LOG_LEVEL": "WARNING",
+        "LOG_FORMAT": "console",
     }
 
 

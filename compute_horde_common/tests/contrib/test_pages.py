@@ -8,9 +8,6 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-from compute_horde_common.contrib.django import outbox
-from compute_horde_common.contrib.django.models import StoredReceipt
-
 pytestmark = pytest.mark.django_db
 
 
@@ -44,14 +41,3 @@ def test_the_administrator_is_made_once_and_keeps_his_password(
 
     assert User.objects.filter(username="operator", is_superuser=True).count() == 1
     assert client.login(username="operator", password="first password")
-
-
-@pytest.mark.parametrize("table", ["outbox", "storedreceipt"])
-def test_what_only_the_service_writes_cannot_be_written_in_the_admin(
-    admin_client: Client, table: str
-) -> None:
-    outbox.put("peer", "job", "body")
-
-    assert admin_client.get(f"/admin/common/{table}/").status_code == 200
-    assert admin_client.get(f"/admin/common/{table}/add/").status_code == 403
-    assert not StoredReceipt.objects.exists()

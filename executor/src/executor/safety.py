@@ -33,6 +33,12 @@ _PROGRAM_SECONDS = 20
 _TOOLKIT_PROGRAMS = ("nvidia-ctk", "nvidia-container-toolkit", "nvidia-container-cli")
 _GPU = re.compile(r"GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
 _REASON_CHARACTERS = 1000
+_NO_DRIVER = "nvidia-smi does not work: install NVIDIA's driver and load it (modprobe nvidia)."
+_NO_DRIVER_IN_CONTAINER = (
+    "nvidia-smi does not work in the executor's container. Install NVIDIA's driver and container"
+    " toolkit on Docker's host, so that `docker run --rm --gpus all IMAGE nvidia-smi -L` lists the"
+    " GPUs; EXECUTOR_GPUS must name no others. The miner's log says what Docker answered."
+)
 
 
 class HostUnfit(Exception):
@@ -145,15 +151,24 @@ def _gpus(config: ExecutorConfig) -> list[str]:
 def _driver(config: ExecutorConfig) -> list[str]:
     listing = _output("nvidia-smi", "-L")
     if listing is None:
-        return ["nvidia-smi does not work: install NVIDIA's driver and load it (modprobe nvidia)."]
+        return [_NO_DRIVER if config.container is None else _NO_DRIVER_IN_CONTAINER]
     found = [match for line in listing.splitlines() if (match := _GPU.match(line.strip()))]
     if not found:
         return ["nvidia-smi lists no GPU. See dmesg and nvidia-smi -q for what it lacks."]
-    known = {match["index"] for match in found} | {match["uuid"] for match in found}
+    known = {match["uuid"] for match in found} | _numbers(found, config)
     missing = [gpu for gpu in config.gpus if gpu not in known]
-    if missing:
-        return [f"EXECUTOR_GPUS names {', '.join(missing)}; nvidia-smi -L does not list them."]
+    if missing or len(found) < len(config.gpus):
+        named = ", ".join(missing or config.gpus)
+        return [f"EXECUTOR_GPUS names {named}; nvidia-smi -L does not list them."]
     return []
+
+
+def _numbers(found: list[re.Match[str]], config: ExecutorConfig) -> set[str]:
+    """By which the GPUs may be called. A container's are numbered anew, from 0: it was started with
+    those that are called so on its host, or it would not run."""
+    if config.container is None:
+        return {match["index"] for match in found}
+    return {gpu for gpu in config.gpus if gpu.isdecimal()}
 
 
 def _toolkit() -> list[str]:
@@ -162,7 +177,7 @@ def _toolkit() -> list[str]:
     if version is None:
         advice = (
             f"Install nvidia-container-toolkit {wanted} or later. An executor in a container of its"
-            " own needs the host's /usr/bin/nvidia-ctk mounted."
+            " own reads it from the host's /usr/bin/nvidia-ctk, which has to be mounted there."
         )
         return [f"The version of NVIDIA's container toolkit cannot be read. {advice}"]
     if version < MIN_TOOLKIT:

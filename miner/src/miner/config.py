@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from compute_horde_common.containers.interface import DEFAULT_ADDRESS
 from compute_horde_common.contrib.django.config import (
     CommaSeparated,
     ValidatorsConfig,
@@ -91,6 +92,12 @@ class MinerConfig(WalletConfig, ValidatorsConfig):
     )
     executor_network: str = Field(
         default="bridge", description="Docker network of executors in containers."
+    )
+    docker_host: str = Field(
+        default=DEFAULT_ADDRESS,
+        pattern=r"^(unix:///|tcp://)",
+        description="Where the Docker engine of executors and jobs is: unix:///path, which must be"
+        " the same path on its host, or tcp://host:port.",
     )
     executor_log_directory: Path | None = Field(
         default=None, description="Where child-process executors write their logs; empty: nowhere."

@@ -1,6 +1,7 @@
 """What the miner does from time to time. Every task may fail or run twice without harm."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from ipaddress import ip_address
 from typing import Final
@@ -9,8 +10,10 @@ import httpcore
 import structlog
 from celery import shared_task
 
-from compute_horde_common.chain.interface import Address, ChainError, chain_validators
+from compute_horde_common.chain.interface import Address, Chain, ChainError, chain_validators
+from compute_horde_common.contrib.django import serving
 from compute_horde_common.contrib.django.celery import at_start
+from compute_horde_common.contrib.django.db import in_database
 from miner.config import config
 from miner.services import executors, jobs, receipts, subnet
 from miner.wiring import chain, clock, remember_announced
@@ -64,7 +67,7 @@ async def _validators() -> list[str]:
 def announce_address() -> None:
     """Tells the chain where this miner is, if the chain does not know."""
     try:
-        changed = asyncio.run(_announce())
+        changed = asyncio.run(announce(_public_address, chain))
     except (ChainError, AddressUnknown) as error:
         log.warning("address not announced", error=str(error))
         return
@@ -72,10 +75,21 @@ def announce_address() -> None:
         log.info("address announced", port=config.bittensor_miner_port)
 
 
-async def _announce() -> bool:
-    host = await _public_address()
+async def announce(
+    find_address: Callable[[], Awaitable[str]], open_chain: Callable[[], Chain]
+) -> bool:
+    """Whether the chain has learned from us where this miner is. While no new work is taken, it
+    does not: another server may be there under our hotkey.
+
+    Raises:
+        ChainError: the chain does not take it.
+        AddressUnknown: we do not know it ourselves.
+    """
+    if not await in_database(serving.is_serving)():
+        return False
+    host = await find_address()
     await asyncio.to_thread(remember_announced, host)
-    async with aclosing(chain()) as connection:
+    async with aclosing(open_chain()) as connection:
         return await connection.publish_axon(Address(host, config.bittensor_miner_port))
 
 

@@ -4,7 +4,7 @@ by name, the system's clock."""
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 from compute_horde_common.chain.interface import Chain
 from compute_horde_common.chain.keys import Hotkey, is_ss58, verify
 from compute_horde_common.clock import Clock, SystemClock
-from compute_horde_common.containers.docker import DEFAULT_ADDRESS, DockerEngine
+from compute_horde_common.containers.docker import DockerEngine
+from compute_horde_common.containers.interface import ContainerEngine
 from compute_horde_common.jobs.executor_classes import known_classes
 from compute_horde_common.protocol.signatures import Signer
 from compute_horde_common.protocol.validator_miner import TRUSTED_MINER_HOTKEY
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 REDIS_SECONDS = 2.0
 _ANNOUNCED = "miner.announced"
+_GUEST = "miner.guest."
 _BUILT_IN: Mapping[str, Callable[[Setting], ExecutorManager]] = {
     "docker": DockerManager,
     "process": ProcessManager,
@@ -71,6 +73,17 @@ def chain() -> Chain:
     return BittensorChain(config.bittensor_network, config.bittensor_netuid, hotkey())
 
 
+def chain_for_reading() -> Chain:
+    """A connection to the chain as nobody. Close it after use.
+
+    Raises:
+        ValueError: there is no network of that name.
+    """
+    from compute_horde_common.chain.bittensor import BittensorChain  # noqa: PLC0415 - see above
+
+    return BittensorChain(config.bittensor_network, config.bittensor_netuid)
+
+
 def first_time(what: str, seconds: int) -> bool:
     """Whether this was not said within the last ``seconds``, to any of our processes.
 
@@ -79,6 +92,32 @@ def first_time(what: str, seconds: int) -> bool:
     """
     key = "miner.seen." + hashlib.sha256(what.encode()).hexdigest()
     return bool(_redis().set(key, b"", nx=True, ex=seconds))
+
+
+def new_guest(seconds: int) -> Signer:
+    """A key of nobody's that is let in like a validator's for so long.
+
+    Raises:
+        RedisError: nobody can be let in.
+    """
+    guest = Hotkey.generate()
+    _redis().set(_GUEST + guest.ss58, b"", ex=seconds)
+    return guest
+
+
+def is_guest(ss58: str) -> bool:
+    """Whether a key is one of `new_guest`, and its time not over."""
+    try:
+        return is_ss58(ss58) and bool(_redis().exists(_GUEST + ss58))
+    except RedisError as error:
+        log.warning("guests not known", error=str(error))
+        return False
+
+
+def dismiss_guest(ss58: str) -> None:
+    """Lets a guest in no longer; it would be so by itself after a while."""
+    with suppress(RedisError):
+        _redis().delete(_GUEST + ss58)
 
 
 def remember_announced(host: str) -> None:
@@ -132,6 +171,7 @@ def executor_environment(token: str, class_name: str, index: int) -> Mapping[str
         "ALLOW_PRIVATE_ADDRESSES": str(config.allow_private_addresses).lower(),
         "DEBUG_NO_GPU_MODE": str(config.debug_no_gpu_mode).lower(),
         "LOG_LEVEL": config.log_level.upper(),
+        "LOG_FORMAT": config.log_format,
     }
     if gpus := gpu_share(config.executor_gpus, config.gpu_slots, class_name, index):
         told["EXECUTOR_GPUS"] = ",".join(gpus)
@@ -141,6 +181,11 @@ def executor_environment(token: str, class_name: str, index: int) -> Mapping[str
     return told
 
 
+def engine() -> AbstractAsyncContextManager[ContainerEngine]:
+    """The container engine of this host."""
+    return DockerEngine(config.docker_host)
+
+
 @asynccontextmanager
 async def executor_manager() -> AsyncIterator[ExecutorManager]:
     """The configured manager of executors.
@@ -148,7 +193,7 @@ async def executor_manager() -> AsyncIterator[ExecutorManager]:
     Raises:
         FleetError: there is none of that name.
     """
-    async with DockerEngine(DEFAULT_ADDRESS) as engine:
+    async with DockerEngine(config.docker_host) as engine:
         setting = Setting(
             owner=owner(),
             engine=engine,
@@ -156,6 +201,7 @@ async def executor_manager() -> AsyncIterator[ExecutorManager]:
             network=config.executor_network,
             work_directory=config.executor_work_directory,
             log_directory=config.executor_log_directory,
+            docker_address=config.docker_host,
         )
         yield _manager(config.executor_manager, setting)
 

@@ -5,17 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
+from typing_extensions import override
 
 from compute_horde_common.containers.docker import DockerEngine
+from compute_horde_common.containers.docker_config import container_config
 from compute_horde_common.containers.interface import ContainerSpec, Limits
 from compute_horde_common.containers.labels import OWNER_LABEL, TOKEN_LABEL
 from compute_horde_common.containers.scratch_image import build_busybox_image
+from miner.config import config
 from miner.fleet.docker import DockerManager
 from miner.fleet.interface import FleetError, Running, Setting
+from miner.wiring import executor_environment
 
 OWNER = f"tests-{os.getpid()}"
 TOKEN = f"token-{os.getpid()}"
-IMAGE = "horde-miner-tests:1"
+IMAGE = f"horde-miner-tests:{os.getpid()}"
 STAYS = ("sleep", "60")
 
 
@@ -130,7 +135,7 @@ async def inspected(setting: Setting, handle: str) -> dict[str, Any]:
     config, host = found["Config"], found["HostConfig"]
     assert isinstance(config, dict)
     assert isinstance(host, dict)
-    return {"Env": config["Env"], "Mounts": host["Mounts"]}
+    return {**host, "Env": config["Env"]}
 
 
 async def test_two_executors_have_ports_of_their_own(setting: Setting) -> None:
@@ -164,3 +169,182 @@ async def test_a_sweep_removes_networks_of_nobody(setting: Setting) -> None:
     removed = await DockerManager(setting, STAYS).sweep(frozenset())
 
     assert (removed, await setting.engine.owned_networks(labels)) == (1, [])
+
+
+class AskedEngine(DockerEngine):
+    """Notes what the daemon would be asked to create, and creates nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[dict[str, JsonValue]] = []
+
+    @override
+    async def create(self, spec: ContainerSpec) -> str:
+        self.asked.append({"name": spec.name, **container_config(spec)})
+        return spec.name
+
+    @override
+    async def start(self, container_id: str) -> None:
+        pass
+
+
+async def request_for(executor_class: str, env: dict[str, str], **setting: object) -> JsonValue:
+    """The whole create request of an executor's container."""
+    engine = AskedEngine()
+    plain = Setting("owner", engine, "computehorde/executor:1", "executors", Path("/work"), None)
+    manager = DockerManager(replace(plain, **setting))  # type: ignore[arg-type]  # fields of it
+    await manager.start("token", executor_class, env)
+    (request,) = engine.asked
+    return request
+
+
+def request(env: dict[str, str], mounts: list[JsonValue], gpus: list[JsonValue]) -> JsonValue:
+    """What is asked of the daemon, apart from what depends on the slot."""
+    told = {
+        "EXECUTOR_WORK_DIR": "/work",
+        "EXECUTOR_CONTAINER": "ch-executor-token",
+        "NGINX_PORT": "6006",
+    }
+    return {
+        "name": "ch-executor-token",
+        "Image": "computehorde/executor:1",
+        "Env": [f"{name}={value}" for name, value in (env | told).items()],
+        "Labels": {"compute-horde.executor-of": "owner", "compute-horde.token": "token"},
+        "ExposedPorts": {"6006/tcp": {}},
+        "HostConfig": {
+            "NetworkMode": "executors",
+            "Dns": [],
+            "IpcMode": "private",
+            "CgroupnsMode": "private",
+            "CapDrop": ["ALL"],
+            "CapAdd": ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Init": True,
+            "Memory": 2 << 30,
+            "MemorySwap": 2 << 30,
+            "CpuPeriod": 100_000,
+            "CpuQuota": 200_000,
+            "PidsLimit": 1024,
+            "OomScoreAdj": 0,
+            "ShmSize": 64 << 20,
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": str(32 << 20), "max-file": "2"},
+            },
+            "Mounts": [*mounts],
+            "PortBindings": {"6006/tcp": [{"HostPort": "6000-6999"}]},
+            "DeviceRequests": [*gpus],
+        },
+    }
+
+
+def bind(source: str, target: str = "", *, read_only: bool = False) -> JsonValue:
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Target": target or source,
+        "ReadOnly": read_only,
+    }
+
+
+DAEMON, WORK = bind("/var/run/docker.sock"), bind("/work")
+NVIDIA_CTK = bind("/usr/bin/nvidia-ctk", read_only=True)
+CPU_CLASS, GPU_CLASS = "always_on.test", "always_on.llm.a6000"
+
+
+async def test_the_whole_request_for_a_class_without_gpu() -> None:
+    env = {"EXECUTOR_TOKEN": "token", "LOG_LEVEL": "INFO", "EXECUTOR_GPUS": "0"}
+
+    assert await request_for(CPU_CLASS, env) == request(env, [DAEMON, WORK], [])
+
+
+async def test_the_whole_request_for_a_class_with_gpus() -> None:
+    env = {"EXECUTOR_TOKEN": "token", "DEBUG_NO_GPU_MODE": "false"}
+
+    asked = await request_for(GPU_CLASS, env)
+
+    driver = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    every_gpu: JsonValue = {"Count": -1, "Capabilities": [["gpu"]]}
+    expected = request(env, [DAEMON, WORK, NVIDIA_CTK], [every_gpu])
+    assert isinstance(expected, dict)
+    assert isinstance(expected["Env"], list)
+    expected["Env"].extend(f"{name}={value}" for name, value in driver.items())
+    assert asked == expected
+
+
+@pytest.mark.parametrize(
+    ("env", "devices"),
+    [
+        ({"EXECUTOR_GPUS": "2, GPU-aaaa"}, [{"DeviceIDs": ["2", "GPU-aaaa"]}]),
+        ({"EXECUTOR_GPUS": ""}, [{"Count": -1}]),
+        ({"EXECUTOR_GPUS": "2", "DEBUG_NO_GPU_MODE": "true"}, []),
+    ],
+)
+async def test_an_executor_sees_the_gpus_that_it_may_give_to_jobs(
+    env: dict[str, str], devices: list[dict[str, JsonValue]]
+) -> None:
+    asked: Any = await request_for(GPU_CLASS, env)
+
+    expected = [{**device, "Capabilities": [["gpu"]]} for device in devices]
+    assert asked["HostConfig"]["DeviceRequests"] == expected
+
+
+async def test_an_engine_at_another_socket_is_mounted_where_executors_look() -> None:
+    asked: Any = await request_for(CPU_CLASS, {}, docker_address="unix:///run/user/1/docker.sock")
+
+    socket = bind("/run/user/1/docker.sock", "/var/run/docker.sock")
+    assert asked["HostConfig"]["Mounts"] == [socket, WORK]
+
+
+async def test_an_engine_on_the_network_is_told_to_executors() -> None:
+    asked: Any = await request_for(CPU_CLASS, {}, docker_address="tcp://10.0.0.1:2375")
+
+    assert asked["HostConfig"]["Mounts"] == [WORK]
+    assert "DOCKER_HOST=tcp://10.0.0.1:2375" in asked["Env"]
+
+
+async def test_no_secret_of_the_miner_is_in_the_request() -> None:
+    asked = str(await request_for(GPU_CLASS, dict(executor_environment("token", GPU_CLASS, 0))))
+
+    secrets = [
+        config.secret_key.get_secret_value(),
+        str(config.database_url),
+        str(config.redis_url),
+        str(config.bittensor_wallet_directory),
+    ]
+    assert [secret for secret in secrets if secret in asked] == []
+
+
+async def test_an_executor_is_not_started_again_by_the_daemon(setting: Setting) -> None:
+    handle = await DockerManager(setting, ("true",)).start(TOKEN, CPU_CLASS, {})
+
+    found = await inspected(setting, handle)
+
+    assert found["RestartPolicy"]["Name"] in {"", "no"}
+    await setting.engine.wait(handle)
+    assert await DockerManager(setting).owned() == []
+
+
+class ToolkitIsHere(DockerEngine):
+    """A daemon whose host has NVIDIA's toolkit as a file, and neither driver nor runtime."""
+
+    @override
+    async def create(self, spec: ContainerSpec) -> str:
+        mounts = tuple(mount for mount in spec.mounts if "nvidia" not in mount.host_path)
+        return await super().create(replace(spec, mounts=mounts))
+
+
+@pytest.mark.parametrize("daemon", [DockerEngine, ToolkitIsHere])
+async def test_an_executor_without_its_gpus_starts_to_say_what_is_missing(
+    setting: Setting, daemon: type[DockerEngine]
+) -> None:
+    async with daemon() as engine:
+        manager = DockerManager(replace(setting, engine=engine), STAYS)
+
+        handle = await manager.start(TOKEN, GPU_CLASS, {"EXECUTOR_TOKEN": TOKEN})
+
+        assert await manager.owned() == [Running(handle, TOKEN)]
+    found = await inspected(setting, handle)
+    assert not found["DeviceRequests"]
+    assert not [mount for mount in found["Mounts"] if "nvidia" in mount["Source"]]

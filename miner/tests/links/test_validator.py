@@ -4,6 +4,7 @@ import pytest
 
 from compute_horde_common.chain.keys import Hotkey
 from compute_horde_common.clock import HandWoundClock
+from compute_horde_common.contrib.django import serving
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.jobs.failures import RejectionReason
 from compute_horde_common.links.link import LinkClosed
@@ -56,6 +57,30 @@ async def test_after_authentication_comes_the_manifest(
 
     manifest = await peer.link.expect(Manifest, within=WITHIN)
     assert manifest.manifest == {examples.CLASS: 2}
+
+
+async def test_a_miner_that_takes_no_new_jobs_offers_nothing_to_whoever_connects(
+    dial: Dial, served: Hotkey, at: datetime
+) -> None:
+    await in_database(serving.switch_off)("upgrade", at)
+    peer = dial(served)
+
+    await peer.link.send(examples.authenticate(served, at))
+
+    manifest = await peer.link.expect(Manifest, within=WITHIN)
+    assert manifest.manifest == {examples.CLASS: 0}
+
+
+async def test_a_validator_that_is_connected_is_declined_from_the_moment_of_the_switch(
+    let_in: LetIn, served: Hotkey, at: datetime
+) -> None:
+    peer = await let_in(served)
+    await in_database(serving.switch_off)("upgrade", at)
+
+    await peer.link.send(examples.offer(served, at))
+
+    declined = await peer.link.expect(DeclineJob, within=WITHIN)
+    assert declined.reason == RejectionReason.BUSY
 
 
 async def test_an_unknown_validator_is_told_and_sent_away(

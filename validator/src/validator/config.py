@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from compute_horde_common.contrib.django.config import WalletConfig, load
 
@@ -26,6 +26,24 @@ class ValidatorConfig(WalletConfig):
         default=None, description="Host of the miner for jobs that ask for a trusted one."
     )
     trusted_miner_port: int | None = Field(default=None, ge=1, le=65_535, description="Its port.")
+    s3_bucket_name_prompts: str | None = Field(
+        default=None, description="S3 bucket for prompts; see docs/operators/s3.md."
+    )
+    s3_bucket_name_answers: str | None = Field(
+        default=None, description="S3 bucket for the answers to prompts."
+    )
+    aws_access_key_id: str | None = Field(
+        default=None, description="Whose key it is that reads and writes both buckets."
+    )
+    aws_secret_access_key: SecretStr | None = Field(default=None, description="That key.")
+    aws_default_region: str | None = Field(
+        default=None, description="The region of both buckets, e.g. us-east-1."
+    )
+    aws_endpoint_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where S3 is spoken, if not at Amazon's, e.g. https://account.r2.example.com.",
+    )
     allow_private_miners: bool = Field(
         default=False,
         description="Connect to miners that announce a private address; for tests only.",

@@ -9,9 +9,15 @@ SECRET_KEY = config.secret_key.get_secret_value()
 DEBUG = config.debug
 ALLOWED_HOSTS = config.allowed_hosts
 CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = config.https
+BEHIND_PROXY = config.behind_proxy
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "validator_session", "validator_csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = config.https
+SESSION_COOKIE_AGE = defaults.SESSION_SECONDS
+CSRF_COOKIE_HTTPONLY = True
+SECURE_REDIRECT_EXEMPT = defaults.PLAIN_PATHS
 SECURE_PROXY_SSL_HEADER = defaults.proxy_ssl_header(config)
 SECURE_HSTS_SECONDS = defaults.hsts_seconds(config)
+SILENCED_SYSTEM_CHECKS = defaults.silenced_checks(config)
 
 INSTALLED_APPS = [*defaults.APPS, "validator"]
 MIDDLEWARE = defaults.MIDDLEWARE
@@ -19,15 +25,18 @@ TEMPLATES = defaults.TEMPLATES
 ROOT_URLCONF = "validator.urls"
 ASGI_APPLICATION = "validator.asgi.application"
 STATIC_URL = defaults.STATIC_URL
+STATIC_ROOT = config.static_root
 WHITENOISE_USE_FINDERS = defaults.WHITENOISE_USE_FINDERS
 AUTH_PASSWORD_VALIDATORS = defaults.AUTH_PASSWORD_VALIDATORS
 
 DATABASES = {"default": defaults.postgres(config)}
 REDIS_URL = str(config.redis_url)
 LOGGING = defaults.logging(config)
+MIGRATING = config.migrating
 
 TIME_ZONE = "UTC"
-UNFOLD = {"SITE_TITLE": "ComputeHorde validator", "SITE_HEADER": "Validator"}
+FORMAT_MODULE_PATH = defaults.FORMAT_MODULE_PATH
+UNFOLD = defaults.theme("validator")
 
 CELERY_BEAT_SCHEDULE = {
     name: {

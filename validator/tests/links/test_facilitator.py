@@ -11,10 +11,17 @@ from typing_extensions import override
 from compute_horde_common.chain.interface import Address, Metagraph, Neuron
 from compute_horde_common.chain.keys import Hotkey, verify
 from compute_horde_common.clock import HandWoundClock, SystemClock
-from compute_horde_common.contrib.django import outbox
+from compute_horde_common.contrib.django import outbox, serving
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.jobs.lifecycle import JobStatus
-from compute_horde_common.links.link import NORMAL, Link, LinkError, LinkTimeout, Pipe
+from compute_horde_common.links.link import (
+    NORMAL,
+    Link,
+    LinkClosed,
+    LinkError,
+    LinkTimeout,
+    Pipe,
+)
 from compute_horde_common.links.memory import pipe_pair
 from compute_horde_common.links.websocket import DialFailed
 from compute_horde_common.protocol.base import Codec
@@ -568,3 +575,70 @@ async def test_the_facilitator_is_dialled_until_it_answers(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_validator_that_takes_no_new_jobs_leaves_once_all_is_said(
+    office: Office,
+    dispatcher: Recorder,
+    newsroom: Newsroom,
+    owe: Owe,
+    hand_wound_clock: HandWoundClock,
+) -> None:
+    post = Post(office, dispatcher, newsroom, allow_static=True)
+    await owe("job", JobStatus.RECEIVED)
+    async with connected(post) as (facilitator, task):
+        await facilitator.let_in()
+        await facilitator.hear()
+        await in_database(serving.switch_off)("upgrade", office.clock.now())
+        await hand_wound_clock.advance(20)
+        stayed = not task.done()
+        await facilitator.confirm()
+        async with asyncio.timeout(PATIENCE):
+            while not task.done():
+                await hand_wound_clock.advance(5)
+
+        with pytest.raises(LinkClosed):
+            await facilitator.link.expect(StatusUpdate, within=PATIENCE)
+    assert (stayed, await owed()) == (True, 0)
+
+
+async def test_what_is_asked_for_while_the_last_jobs_end_is_rejected(
+    post: Post, dispatcher: Recorder, make_request: MakeRequest, alice: Hotkey
+) -> None:
+    running, late = make_request(alice), make_request(alice, timestamp_ns=2)
+    async with connected(post) as (facilitator, _):
+        await facilitator.let_in()
+        await facilitator.link.send(running)
+        await facilitator.hear()
+        await facilitator.confirm()
+        await in_database(serving.switch_off)("upgrade", post.office.clock.now())
+        await facilitator.link.send(late)
+
+        assert await facilitator.hear() == (late.uuid, JobStatus.REJECTED)
+    assert dispatcher.started == [running.uuid]
+
+
+async def test_nobody_is_dialled_until_there_is_something_to_do(
+    office: Office, dispatcher: Recorder, newsroom: Newsroom, hand_wound_clock: HandWoundClock
+) -> None:
+    post = Post(office, dispatcher, newsroom, allow_static=True)
+    await in_database(serving.switch_off)("another server serves", office.clock.now())
+    arrived = asyncio.Event()
+
+    @asynccontextmanager
+    async def dial() -> AsyncIterator[tuple[FacilitatorLink, bool]]:
+        arrived.set()
+        ours, _ = pipe_pair()
+        yield Link(ours, FACILITATOR_CODEC, clock=office.clock), False
+
+    task = asyncio.create_task(stay_connected(dial, post))
+    for _ in range(10):
+        await hand_wound_clock.advance(60)
+    dialled_early = arrived.is_set()
+    await in_database(serving.switch_on)("", office.clock.now())
+    await asyncio.wait_for(arrived.wait(), PATIENCE)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert not dialled_early

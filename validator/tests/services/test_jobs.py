@@ -7,8 +7,14 @@ from uuid import uuid4
 import pytest
 
 from compute_horde_common.chain.keys import Hotkey, verify
-from compute_horde_common.contrib.django import outbox
-from compute_horde_common.jobs.failures import HordeFailure, HordeFailureReason
+from compute_horde_common.contrib.django import outbox, serving
+from compute_horde_common.jobs.failures import (
+    HordeFailure,
+    HordeFailureReason,
+    Participant,
+    Rejection,
+    RejectionReason,
+)
 from compute_horde_common.jobs.lifecycle import JobStatus
 from compute_horde_common.protocol.facilitator_validator import (
     CheatedJob,
@@ -63,6 +69,40 @@ def test_our_own_jobs_need_no_permission(
     take: Take, make_request: MakeRequest, alice: Hotkey
 ) -> None:
     assert take(make_request(alice)) is not None
+
+
+def test_a_validator_that_takes_no_new_jobs_rejects_them_and_says_so(
+    take: Take, make_request: MakeRequest, bob: Hotkey, at: datetime
+) -> None:
+    serving.switch_off("upgrade", at)
+
+    assert take(make_request(bob)) is None
+    (update,) = said()
+    assert update.status is JobStatus.REJECTED
+    assert update.metadata is not None
+    assert update.metadata.job_rejection_details == Rejection(
+        rejected_by=Participant.VALIDATOR, reason=RejectionReason.BUSY, message=jobs.NOT_SERVING
+    )
+
+
+def test_a_job_is_open_until_the_facilitator_knows_its_end(
+    take: Take, make_request: MakeRequest, bob: Hotkey, at: datetime
+) -> None:
+    request = make_request(bob)
+    take(request)
+    serving.switch_off("upgrade", at)
+    runs = jobs.still_open(at), jobs.link_is_needed(at), jobs.last_words()
+    jobs.settle(request.uuid, FAILURE, at)
+    ended = jobs.still_open(at), jobs.link_is_needed(at)
+    last = jobs.last_words()
+    outbox.withdraw(jobs.FACILITATOR, request.uuid)
+    take(make_request(bob, timestamp_ns=2))
+
+    assert runs == ([f"{request.uuid} received"], True, None)
+    assert ended == ([f"{request.uuid} ended, not told to the facilitator yet"], True)
+    assert last
+    assert jobs.is_said(last)
+    assert not jobs.is_said(last + 1)
 
 
 def test_a_repeated_request_changes_nothing(

@@ -28,6 +28,7 @@ from compute_horde_common.containers.docker_images import DockerImages, image_pa
 from compute_horde_common.containers.docker_networks import DockerNetworks
 from compute_horde_common.containers.excerpt import Excerpt
 from compute_horde_common.containers.interface import (
+    DEFAULT_ADDRESS,
     ContainerEngine,
     ContainerFailedToStart,
     ContainerSpec,
@@ -43,8 +44,6 @@ from compute_horde_common.containers.interface import (
     Owned,
     Stream,
 )
-
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 _KILLED = 137  # 128 + SIGKILL
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 MIB = 1024 * 1024
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+"""Where an engine is, unless DOCKER_HOST says otherwise."""
 
 
 class EngineError(Exception):

@@ -1,21 +1,33 @@
 """Executors in containers on one Docker host. They start jobs' containers beside themselves, so
-they get the engine's socket: an executor is trusted, its job is not."""
+they get the engine's socket: an executor is trusted, its job is not.
+
+An executor of a GPU class sees the GPUs that it may give to jobs, and the version of NVIDIA's
+toolkit on its host: it checks both before it takes a job.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, Literal
 
+import structlog
 from typing_extensions import override
 
 from compute_horde_common.containers.interface import (
     ContainerEngine,
     ContainerSpec,
     EngineError,
+    EngineUnavailable,
+    ImageNotFound,
     Limits,
     Mount,
 )
 from compute_horde_common.containers.labels import TOKEN_LABEL
+from compute_horde_common.jobs.executor_classes import executor_class as class_of
 from compute_horde_common.transfer.errors import StorageFailed
 from miner.fleet.interface import ExecutorManager, FleetError, Running, Setting
 from miner.fleet.leftovers import remove_of, remove_others
+
+log = structlog.get_logger(__name__)
 
 SOCKET = "/var/run/docker.sock"
 EXECUTOR_OWNER_LABEL = "compute-horde.executor-of"
@@ -27,6 +39,9 @@ DEFAULT_STREAMING_PORTS = "6000-6999"
 LIMITS = Limits(memory_bytes=2 << 30, cpus=2.0, pids=1024)
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 """Jobs' files belong to whatever user the job's image runs as."""
+TOOLKIT: Final = "/usr/bin/nvidia-ctk"
+"""Of the host. All else that comes with the driver, NVIDIA's runtime brings into the container."""
+DRIVER_CAPABILITIES: Final = "compute,utility"
 _RUNNING = frozenset({"created", "running", "restarting", "paused"})
 
 
@@ -46,11 +61,30 @@ class DockerManager(ExecutorManager):
 
     @override
     async def start(self, token: str, executor_class: str, env: Mapping[str, str]) -> str:
+        spec = self._spec(token, executor_class, env)
         try:
-            handle = await self._engine.create(self._spec(token, env))
-            await self._engine.start(handle)
+            if spec.gpus == "none":
+                return await self._run(spec)
+            return await self._run_with_gpus(spec)
         except EngineError as error:
             raise FleetError(f"the executor's container does not start: {error}") from error
+
+    async def _run_with_gpus(self, spec: ContainerSpec) -> str:
+        """One that cannot have its GPUs is started without: it finds its host unfit and says what
+        is missing, and the slot is not offered. A container that does not start says nothing."""
+        try:
+            return await self._run(spec)
+        except (EngineUnavailable, ImageNotFound):
+            raise
+        except EngineError as error:
+            log.warning("executor gets no GPU", reason=str(error))
+        await self._engine.remove(spec.name)
+        mounts = tuple(mount for mount in spec.mounts if mount.target != TOOLKIT)
+        return await self._run(replace(spec, gpus="none", mounts=mounts))
+
+    async def _run(self, spec: ContainerSpec) -> str:
+        handle = await self._engine.create(spec)
+        await self._engine.start(handle)
         return handle
 
     @override
@@ -101,13 +135,18 @@ class DockerManager(ExecutorManager):
     def watch(self, ended: Callable[[], None]) -> None:
         """The engine does not call back; an executor's closing socket is the sign."""
 
-    def _spec(self, token: str, env: Mapping[str, str]) -> ContainerSpec:
+    def _spec(self, token: str, executor_class: str, env: Mapping[str, str]) -> ContainerSpec:
         work, name = str(self._setting.work_directory), f"ch-executor-{token}"
+        gpus = _gpus(executor_class, env)
+        toolkit = () if gpus == "none" else (Mount(TOOLKIT, TOOLKIT, read_only=True),)
+        engine_address, engine_socket = _way_to_engine(self._setting.docker_address)
         told = {
             **{variable: value for variable, value in env.items() if variable != "STREAMING_PORTS"},
+            **engine_address,
             "EXECUTOR_WORK_DIR": work,
             "EXECUTOR_CONTAINER": name,
             "NGINX_PORT": str(STREAMING_PORT),
+            **({} if gpus == "none" else {"NVIDIA_DRIVER_CAPABILITIES": DRIVER_CAPABILITIES}),
         }
         return ContainerSpec(
             image=self._setting.image,
@@ -115,13 +154,30 @@ class DockerManager(ExecutorManager):
             command=self._command,
             limits=LIMITS,
             env=told,
-            mounts=(Mount(SOCKET, SOCKET), Mount(work, work), *_mounts(env)),
+            mounts=(*engine_socket, Mount(work, work), *toolkit, *_mounts(env)),
             network=self._setting.network,
+            gpus=gpus,
             ports={STREAMING_PORT: env.get("STREAMING_PORTS", DEFAULT_STREAMING_PORTS)},
             labels={**self._labels, TOKEN_LABEL: token},
             capabilities=CAPABILITIES,
             init=True,
         )
+
+
+def _gpus(class_name: str, env: Mapping[str, str]) -> Literal["none", "all"] | tuple[str, ...]:
+    """Those that jobs of a slot may get."""
+    if not class_of(class_name).has_gpu or env.get("DEBUG_NO_GPU_MODE") == "true":
+        return "none"
+    named = env.get("EXECUTOR_GPUS", "")
+    return tuple(gpu.strip() for gpu in named.split(",") if gpu.strip()) or "all"
+
+
+def _way_to_engine(address: str) -> tuple[Mapping[str, str], tuple[Mount, ...]]:
+    """What an executor is told and given to reach the engine."""
+    path = address.removeprefix("unix://")
+    if path == address:
+        return {"DOCKER_HOST": address}, ()
+    return {}, (Mount(path, SOCKET),)
 
 
 def _mounts(env: Mapping[str, str]) -> tuple[Mount, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from compute_horde_common.containers.interface import ContainerEngine
+from compute_horde_common.containers.interface import DEFAULT_ADDRESS, ContainerEngine
 
 ENTRY_POINTS = "compute_horde.executor_managers"
 
@@ -26,6 +26,7 @@ class Setting:
         network: Docker network of executors that run in containers.
         work_directory: where jobs' files go.
         log_directory: where executors' logs go, if anywhere.
+        docker_address: where ``engine`` is, as in DOCKER_HOST.
     """
 
     owner: str
@@ -34,6 +35,7 @@ class Setting:
     network: str
     work_directory: Path
     log_directory: Path | None
+    docker_address: str = DEFAULT_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)

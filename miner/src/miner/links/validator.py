@@ -56,7 +56,7 @@ class Offers(Protocol):
     """What a miner says of itself after authentication."""
 
     def manifest(self) -> Mapping[str, int]:
-        """How many executors of each class it offers, where their hosts are fit."""
+        """How many executors of each class it offers while it serves, where their hosts are fit."""
         ...
 
     def main_hotkey(self) -> str | None:
@@ -144,7 +144,7 @@ class ValidatorConversation:
         if refusal is not None:
             await self._turn_away(refusal)
             return
-        offered = await in_database(hosts.fit)(self._offers.manifest())
+        offered = await in_database(hosts.offered)(self._offers.manifest())
         await self._link.send(Manifest(manifest=offered))
         try:
             async with asyncio.TaskGroup() as tasks:

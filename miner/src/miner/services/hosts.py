@@ -7,6 +7,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Count
 
+from compute_horde_common.contrib.django import serving
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
 from miner.domain import slots as rules
 from miner.domain.progress import JobState
@@ -54,6 +55,12 @@ def offer_again(slot_id: int, unfit_at: datetime) -> None:
     """Notes that a slot's host is fit after all, unless it was found unfit again since."""
     if Slot.objects.filter(id=slot_id, unfit_at=unfit_at).update(unfit="", unfit_at=None):
         log.info("host is fit again", slot=slot_id)
+
+
+def offered(configured: Mapping[str, int]) -> dict[str, int]:
+    """How many executors of each class validators are told of. Where no new work is taken, that is
+    0 of each: validators would go by what they were told before of a class that is not named."""
+    return fit(configured) if serving.is_serving() else dict.fromkeys(configured, 0)
 
 
 def fit(configured: Mapping[str, int]) -> dict[str, int]:

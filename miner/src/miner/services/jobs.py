@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from compute_horde_common.contrib.django import serving
 from compute_horde_common.contrib.django.mailbox import wake_on_commit
 from compute_horde_common.jobs.failures import HordeFailure, RejectionReason
 from compute_horde_common.protocol.base import encode
@@ -49,6 +50,8 @@ log = structlog.get_logger(__name__)
 CANCEL_LIMIT = timedelta(seconds=CANCEL_SECONDS - 3)
 """How long an executor may take to report a cancellation: less than our validator gives us."""
 KEEP_MESSAGES = timedelta(hours=1)
+FETCHED_WITHIN = timedelta(seconds=60)
+"""A validator that is there has fetched a result by then; one that is not is not waited for."""
 KEEP_JOBS = timedelta(days=2)
 
 
@@ -87,23 +90,26 @@ def take(
         metrics.REFUSALS.labels("miner", decline.reason).inc()
         return DeclineJob(job_uuid=offer.job_uuid, reason=decline.reason, message=decline.message)
     try:
-        job = _accept(offer, text, validator=validator, socket=socket, at=at)
+        why_not = _accept(offer, text, validator=validator, socket=socket, at=at)
     except IntegrityError:
         return take(offer, text, validator=validator, socket=socket, at=at)
-    if job is None:
+    if why_not is not None:
         metrics.REFUSALS.labels("miner", RejectionReason.BUSY).inc()
         return DeclineJob(
             job_uuid=offer.job_uuid,
             reason=RejectionReason.BUSY,
-            message="no executor of this class is free",
+            message=why_not,
             receipts=receipts.excuses(offer),
         )
     return Attached(offer.job_uuid)
 
 
 @transaction.atomic
-def _accept(offer: OfferJob, text: str, *, validator: str, socket: str, at: datetime) -> Job | None:
-    """The job with a slot of its own; None if there is no slot."""
+def _accept(offer: OfferJob, text: str, *, validator: str, socket: str, at: datetime) -> str | None:
+    """Gives the job a slot of its own; else why it cannot be taken now, which is no fault of ours:
+    the published validators know no other word for that than busy."""
+    if not serving.may_take_work():
+        return "this miner takes no new jobs now"
     job = Job(
         job_uuid=uuid.UUID(offer.job_uuid),
         validator=validator,
@@ -118,7 +124,7 @@ def _accept(offer: OfferJob, text: str, *, validator: str, socket: str, at: date
         socket_seen=at,
     )
     if not lease_slot(job, lease_end(offer, at)):
-        return None
+        return "no executor of this class is free"
     said = AcceptJob(job_uuid=offer.job_uuid)
     JobMessage.objects.create(
         job=job, position=1, kind=type(said).__name__, text=encode(said), said_at=at
@@ -126,7 +132,7 @@ def _accept(offer: OfferJob, text: str, *, validator: str, socket: str, at: date
     receipts.store(offer.job_started_receipt_payload, offer.job_started_receipt_signature, at)
     metrics.JOB_MOVES.labels("miner", JobState.ACCEPTED).inc()
     log.info("job accepted", job=offer.job_uuid, validator=validator)
-    return job
+    return None
 
 
 def _resume(job: Job, validator: str, socket: str, at: datetime) -> Attached | GenericError:
@@ -290,6 +296,17 @@ def _receipt_fault(
     if not Job.objects.filter(job_uuid=receipt.payload.job_uuid, validator=validator).exists():
         return "no such job of this validator"
     return receipts.fault_of_later(receipt, validator, at)
+
+
+def still_open(at: datetime) -> list[str]:
+    """What runs, and what ran and may yet be fetched by its validator; oldest first, for people."""
+    running = Q(ended_at=None)
+    unfetched = Q(closed_at=None, ended_at__gt=at - FETCHED_WITHIN)
+    rows = Job.objects.filter(running | unfetched).order_by("accepted_at")
+    return [
+        f"{job_uuid} {state if ended_at is None else 'ended, not fetched by its validator yet'}"
+        for job_uuid, state, ended_at in rows.values_list("job_uuid", "state", "ended_at")
+    ]
 
 
 def forget_old(at: datetime) -> int:

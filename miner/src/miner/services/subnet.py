@@ -16,7 +16,7 @@ from compute_horde_common.protocol.validator_miner import (
 from miner.config import config
 from miner.domain.admission import Refusal, authentication_fault
 from miner.models import BlacklistedValidator, Validator
-from miner.wiring import address, first_time, verify
+from miner.wiring import address, first_time, is_guest, verify
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,12 @@ REMEMBER_SECONDS = 3 * AUTH_WINDOW_SECONDS
 
 
 def standing(hotkey: str) -> Refusal | None:
-    """Why a validator is not served, if it is not."""
+    """Why a validator is not served, if it is not. A guest of the miner's own is."""
+    refusal = _standing(hotkey)
+    return None if refusal is not None and is_guest(hotkey) else refusal
+
+
+def _standing(hotkey: str) -> Refusal | None:
     if config.is_local_miner:
         served = hotkey == config.local_miner_validator_public_key
         return None if served else _unknown(hotkey)

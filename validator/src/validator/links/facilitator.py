@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from django.db import DatabaseError
 
-from compute_horde_common.contrib.django import outbox
+from compute_horde_common.contrib.django import outbox, serving
 from compute_horde_common.contrib.django.db import in_database
 from compute_horde_common.contrib.django.mailbox import listening
 from compute_horde_common.contrib.django.models import Outbox
@@ -46,6 +46,8 @@ LONGEST_PAUSE: Final = 30.0
 STABLE: Final = timedelta(seconds=60)
 """A link that lived so long was a good one; the next pause is short again."""
 POLL_SECONDS: Final = 5.0
+FAREWELL_SECONDS: Final = 0.5
+"""How often it is looked whether the last statuses are said, before we leave."""
 LEASE_SECONDS: Final = 3600.0
 CLAIMED_AT_ONCE: Final = 16
 MOST_UNREAD_ANSWERS: Final = 64
@@ -63,11 +65,14 @@ class NotLetIn(LinkError):
 
 
 async def stay_connected(dial: DialFacilitator, post: "Post") -> None:
-    """Talks to the facilitator, for ever; a broken link is dialled anew after a pause."""
+    """Talks to the facilitator, for ever; a broken link is dialled anew after a pause. While no new
+    work is taken, there is a link only for what must be said about jobs that were taken before."""
     clock, pause = post.office.clock, FIRST_PAUSE
     while True:
         since = clock.now()
         try:
+            await post.until_needed()
+            since = clock.now()
             async with dial() as (link, challenges):
                 await post.converse(link, challenges=challenges)
             log.warning("facilitator link closed")
@@ -77,6 +82,27 @@ async def stay_connected(dial: DialFacilitator, post: "Post") -> None:
             pause = FIRST_PAUSE
         await clock.sleep_until(_wake(clock.now(), pause))
         pause = min(LONGEST_PAUSE, pause * 2)
+
+
+async def authenticate(
+    link: FacilitatorLink, office: Office, *, challenges: bool, allow_static: bool
+) -> None:
+    """Says who we are, and returns once we are let in.
+
+    Raises:
+        NotLetIn: the facilitator does not want us.
+        LinkError: the link broke, or nothing was answered in time.
+    """
+    if challenges:
+        challenge = await link.expect(AuthChallenge, within=AUTHENTICATION_SECONDS)
+        await link.send(office.challenge_answer(challenge.nonce))
+    elif allow_static:
+        await link.send(office.static_authentication())
+    else:
+        raise NotLetIn("the facilitator does not challenge us. ALLOW_STATIC_FACILITATOR_AUTH")
+    answer = await link.expect(Response, within=AUTHENTICATION_SECONDS)
+    if answer.status != "success":
+        raise NotLetIn(_told(answer))
 
 
 class Post:
@@ -98,6 +124,16 @@ class Post:
         self._newsroom = newsroom
         self._allow_static = allow_static
 
+    async def until_needed(self) -> None:
+        """Returns once there is something to talk about.
+
+        Raises:
+            DatabaseError: nobody knows.
+        """
+        async with listening(serving.TOPIC, clock=self.office.clock) as ear:
+            while not await self._is_needed():
+                await ear.wait(within=POLL_SECONDS)
+
     async def converse(self, link: FacilitatorLink, *, challenges: bool) -> None:
         """One link's whole life. Returns when it closes.
 
@@ -105,7 +141,9 @@ class Post:
             NotLetIn: the facilitator does not want us.
             LinkError: the link broke before we were let in, or the facilitator sends rubbish.
         """
-        await self._authenticate(link, challenges=challenges)
+        await authenticate(
+            link, self.office, challenges=challenges, allow_static=self._allow_static
+        )
         log.info("facilitator connected", challenged=challenges)
         answers: asyncio.Queue[Response] = asyncio.Queue(MOST_UNREAD_ANSWERS)
         with (
@@ -116,6 +154,7 @@ class Post:
                 asyncio.create_task(self._beat(link)),
                 asyncio.create_task(self._send_statuses(link, answers)),
                 asyncio.create_task(self._tell_news(link)),
+                asyncio.create_task(self._hang_up_in_time(link)),
             ]
             try:
                 await self._listen(link, answers)
@@ -123,18 +162,6 @@ class Post:
                 for task in speaking:
                     task.cancel()
                 await asyncio.gather(*speaking, return_exceptions=True)
-
-    async def _authenticate(self, link: FacilitatorLink, *, challenges: bool) -> None:
-        if challenges:
-            challenge = await link.expect(AuthChallenge, within=AUTHENTICATION_SECONDS)
-            await link.send(self.office.challenge_answer(challenge.nonce))
-        elif self._allow_static:
-            await link.send(self.office.static_authentication())
-        else:
-            raise NotLetIn("the facilitator does not challenge us. ALLOW_STATIC_FACILITATOR_AUTH")
-        answer = await link.expect(Response, within=AUTHENTICATION_SECONDS)
-        if answer.status != "success":
-            raise NotLetIn(_told(answer))
 
     async def _beat(self, link: FacilitatorLink) -> None:
         clock = self.office.clock
@@ -205,6 +232,22 @@ class Post:
             log.warning("cheat report dropped", job=report.job_uuid[:64], reason=str(error))
             return
         log.info("cheat report heard", job=report.job_uuid[:64], marked=marked)
+
+    async def _hang_up_in_time(self, link: FacilitatorLink) -> None:
+        """Closes the link once nothing is to be done on it any more."""
+        async with listening(serving.TOPIC, clock=self.office.clock) as ear:
+            try:
+                while (last := await in_database(jobs.last_words)()) is None:
+                    await ear.wait(within=POLL_SECONDS)
+                while not await in_database(jobs.is_said)(last):
+                    await ear.wait(within=FAREWELL_SECONDS)
+            except DatabaseError as error:
+                log.warning("not known whether the link is needed", reason=str(error))
+        log.info("facilitator link given up")
+        await link.close()
+
+    async def _is_needed(self) -> bool:
+        return await in_database(jobs.link_is_needed)(self.office.clock.now())
 
     async def _tell_news(self, link: FacilitatorLink) -> None:
         with suppress(LinkClosed):

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 
-from compute_horde_common.contrib.django import outbox
+from compute_horde_common.contrib.django import outbox, serving
+from compute_horde_common.contrib.django.models import Outbox
 from compute_horde_common.jobs.failures import (
     HordeFailure,
     JobFailure,
@@ -34,6 +35,7 @@ from validator.models.jobs import ENDED, plain
 from validator.services import subnet
 
 FACILITATOR = "facilitator"
+NOT_SERVING = "this validator takes no new jobs now; try another one, or try again later"
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +45,7 @@ def take(request: JobRequest, *, own: str, verify: Verifier, at: datetime) -> Jo
     """The job of a request, to be driven; ``None`` if there is nothing to do.
 
     A request that was seen before changes nothing: what is to be said about its job was said or
-    is in the outbox. A bad one makes a rejected job.
+    is in the outbox. A bad one makes a rejected job, as does any while no new work is taken.
 
     Raises:
         ValueError: its uuid is none, so nothing can be answered.
@@ -60,7 +62,10 @@ def take(request: JobRequest, *, own: str, verify: Verifier, at: datetime) -> Jo
         spec = verified_spec(request, allowed, verify)
         _check_unused(identity)
     except BadSignature as error:
-        _reject(request, str(error), at)
+        _reject(request, RejectionReason.INVALID_SIGNATURE, str(error), at)
+        return None
+    if not serving.may_take_work():
+        _reject(request, RejectionReason.BUSY, NOT_SERVING, at)
         return None
     job = _new_job(request, JobStatus.RECEIVED, at)
     job.signatory = claimed
@@ -101,6 +106,37 @@ def unfinished() -> list[str]:
     return [str(uuid) for uuid in found.values_list("uuid", flat=True)]
 
 
+def still_open(_at: datetime) -> list[str]:
+    """What runs, and of what the facilitator does not know the end; oldest first, for people."""
+    running = Job.objects.exclude(status__in=ENDED).order_by("received_at")
+    open_jobs = {str(uuid): status for uuid, status in running.values_list("uuid", "status")}
+    untold = Outbox.objects.filter(recipient=FACILITATOR).order_by("id")
+    for uuid in untold.values_list("about", flat=True):
+        open_jobs.setdefault(uuid, "ended, not told to the facilitator yet")
+    return [f"{uuid} {what}" for uuid, what in open_jobs.items()]
+
+
+def link_is_needed(at: datetime) -> bool:
+    """Whether there is anything to do on the facilitator's link: new jobs, or old ones to report.
+    A facilitator gives jobs to whoever is connected, for instance to us and not to the server that
+    has taken our place."""
+    return serving.is_serving() or bool(still_open(at))
+
+
+def last_words() -> int | None:
+    """The newest thing to be said to the facilitator before we leave, 0 if there is none; ``None``
+    while we take jobs, or have some. What is rejected from then on does not make us stay."""
+    if serving.is_serving() or Job.objects.exclude(status__in=ENDED).exists():
+        return None
+    untold = Outbox.objects.filter(recipient=FACILITATOR).order_by("-id")
+    return untold.values_list("id", flat=True).first() or 0
+
+
+def is_said(last: int) -> bool:
+    """Whether the facilitator knows everything up to ``last``, of `last_words`."""
+    return not Outbox.objects.filter(recipient=FACILITATOR, id__lte=last).exists()
+
+
 def case_of(job_uuid: str) -> JobCase | None:
     """A job that was taken before; ``None`` if it has ended."""
     job = Job.objects.filter(uuid=job_uuid).exclude(status__in=ENDED).first()
@@ -139,13 +175,13 @@ def _check_unused(identity: str | None) -> None:
         raise BadSignature("this signature was used for another job")
 
 
-def _reject(request: JobRequest, message: str, at: datetime) -> None:
+def _reject(request: JobRequest, reason: RejectionReason, message: str, at: datetime) -> None:
     job = _new_job(request, JobStatus.REJECTED, at)
     job.ended_at = at
     job.save(force_insert=True)
     rejection = Rejection(
         rejected_by=Participant.VALIDATOR,
-        reason=RejectionReason.INVALID_SIGNATURE,
+        reason=reason,
         message=message,
     )
     _announce(request.uuid, JobStatus.REJECTED, at, within_bounds(rejection))

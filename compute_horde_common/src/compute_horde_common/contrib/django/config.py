@@ -60,6 +60,11 @@ class ServiceConfig(BaseSettings):
         default=False,
         description="Visitors come over HTTPS, through a proxy that sets X-Forwarded-Proto.",
     )
+    behind_proxy: bool = Field(
+        default=False,
+        description="Everybody comes through a proxy that sets X-Real-IP to the visitor's address,"
+        " whatever the visitor says. Without one, visitors could choose what they are called.",
+    )
     log_format: LogFormat = Field(default="auto", description="json, console or auto.")
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
     admin_username: str | None = Field(
@@ -67,6 +72,10 @@ class ServiceConfig(BaseSettings):
     )
     admin_password: SecretStr | None = Field(
         default=None, description="That administrator's password."
+    )
+    static_root: Path | None = Field(
+        default=None,
+        description="Where collectstatic puts the admin panel's files, for a web server before us.",
     )
     extra_executor_classes: list[ExecutorClassSpec] = Field(
         default=[],
@@ -102,6 +111,11 @@ class WalletConfig(ChainConfig):
     bittensor_wallet_name: str = Field(default="default", description="The wallet's name.")
     bittensor_wallet_hotkey_name: str = Field(
         default="default", description="The name of the hotkey in that wallet."
+    )
+    migrating: bool = Field(
+        default=False,
+        description="Set on the server that a service moves to: it takes no new jobs from its first"
+        " start there, until `drain --end` or the admin panel says so.",
     )
 
     @property

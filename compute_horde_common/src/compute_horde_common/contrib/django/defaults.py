@@ -36,6 +36,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "compute_horde_common.contrib.django.content_policy.admin_runs_only_its_own",
+    "compute_horde_common.contrib.django.logins.throttle_logins",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -57,6 +59,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+FORMAT_MODULE_PATH = "compute_horde_common.contrib.django.formats"
+PLAIN_PATHS = ["^health$", "^version$", "^receipts/"]
+"""What machines ask for over plain HTTP, also where people come over HTTPS."""
+
+_DECIDED_BY_THE_DOMAINS_OWNER = ["security.W005", "security.W021"]
+"""Whether other hosts of the domain speak HTTPS is not ours to promise: HSTS for subdomains, and
+the browsers' preload list."""
+_ONLY_WITH_HTTPS = [
+    "security.W004",  # HSTS would lock visitors out
+    "security.W008",  # there is nowhere to redirect to
+    "security.W012",  # a secure session cookie would never be sent, so nobody could log in
+    "security.W016",  # likewise the cookie against forged requests
+]
+"""What a service on a private address, or behind a tunnel, has to do without."""
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
@@ -100,3 +117,20 @@ def proxy_ssl_header(config: ServiceConfig) -> tuple[str, str] | None:
 def hsts_seconds(config: ServiceConfig) -> int:
     """For ``SECURE_HSTS_SECONDS``."""
     return HSTS_SECONDS if config.https else 0
+
+
+def silenced_checks(config: ServiceConfig) -> list[str]:
+    """For ``SILENCED_SYSTEM_CHECKS``: what ``check --deploy`` need not say again."""
+    return _DECIDED_BY_THE_DOMAINS_OWNER if config.https else _ONLY_WITH_HTTPS
+
+
+def theme(service: str) -> dict[str, Any]:
+    """For ``UNFOLD``."""
+    return {
+        "SITE_TITLE": f"ComputeHorde {service}",
+        "SITE_HEADER": service.capitalize(),
+        "SITE_SUBHEADER": "All times are UTC",
+        "SITE_SYMBOL": "memory",
+        "SITE_FAVICONS": [{"rel": "icon", "href": f"{STATIC_URL}common/favicon.svg"}],
+        "STYLES": [f"{STATIC_URL}common/admin.css"],
+    }
