@@ -1,5 +1,6 @@
 """Renders what the documents take from the code: ``./dev nox -s docs [-- --check]``."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,9 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from reference import UndocumentedError, reference
+from settings import compose_table, executor_tables
 
 from compute_horde_common.jobs.lifecycle import ENDINGS, PROGRESS
 from compute_horde_common.jobs.timing import LEEWAY_SECONDS, RESERVATION_SECONDS, STARTUP_SECONDS
+from executor.config import ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
 SERVICES = {
@@ -90,6 +93,61 @@ def settings_example(service: str, kind: str) -> str:
     return _python("-c", program)
 
 
+def configuration() -> str:
+    """The page of all variables."""
+    program = (
+        "from settings import service_table; from {0}.config import {1}; print(service_table({1}))"
+    )
+    tables = {
+        service: _python("-c", program.format(service, kind)) for service, kind in SERVICES.items()
+    }
+    known = "import json; from miner.config import EXECUTOR_SETTINGS as e; print(json.dumps([*e]))"
+    operators, miners = executor_tables(ENVIRONMENT, json.loads(_python("-c", known)))
+    example = _run("docker/configure", "--example")
+    return f"""\
+# Configuration
+
+Rendered from the code by `./dev nox -s docs`; do not edit.
+
+Services and executors read environment variables. A variable without a default is unset, or empty,
+which is the same. What is missing or wrong is told all at once, when the process starts. A service
+also reads each variable from a file in `/run/secrets` that is named like it in small letters: so
+Docker Compose hands secrets over.
+
+- [Docker Compose](#docker-compose): where things run, on a server
+- [Facilitator](#facilitator), [validator](#validator), [miner](#miner): what services do
+- [Executors](#executors): what jobs may do on a miner's hosts
+
+## Docker Compose
+
+`docker/configure`, which lies beside `docker-compose.yml` on a server, writes these into `.env`.
+Services read `.env`, too, so it may hold any of their variables. A variable for one service alone
+goes into `facilitator.env`, `validator.env` or `miner.env`, which win over `.env`. After a change:
+`docker compose up --detach`.
+
+{compose_table(example)}
+
+## Facilitator
+
+{tables["facilitator"]}
+## Validator
+
+{tables["validator"]}
+## Miner
+
+{tables["miner"]}
+## Executors
+
+The miner passes on what its `EXECUTOR_ENVIRONMENT` names. That may be these:
+
+{operators}
+
+These are the miner's to set, or come from an executor's surroundings:
+
+{miners}
+"""
+
+
 def openapi() -> str:
     """The facilitator's REST interface."""
     return _python(
@@ -107,9 +165,14 @@ def sdk_reference() -> str:
 
 
 def _python(*arguments: str) -> str:
+    return _run(sys.executable, *arguments)
+
+
+def _run(*command: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own
-        [sys.executable, *arguments],
-        env={**os.environ, **PLACEHOLDERS},
+        command,
+        cwd=ROOT,
+        env={**os.environ, **PLACEHOLDERS, "PYTHONPATH": str(ROOT / "docs")},
         capture_output=True,
         text=True,
         check=False,
@@ -122,6 +185,8 @@ def _python(*arguments: str) -> str:
 def main() -> int:
     """Writes the files, or with ``--check`` says which would change."""
     wanted = {
+        ROOT / ".env.example": _run("docker/configure", "--example"),
+        ROOT / "docs" / "configuration.md": configuration(),
         ROOT / "docs" / "lifecycle.md": lifecycle(),
         ROOT / "docs" / "openapi.json": openapi(),
         ROOT / "docs" / "sdk" / "reference.md": sdk_reference(),

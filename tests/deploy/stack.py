@@ -127,6 +127,7 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
             FACILITATOR_PORT=f"127.0.0.1:{port}",
             FACILITATOR_URI="ws://facilitator-nginx:8080/ws/v0/",
             HTTP_PORT=str(free_port("127.0.0.1")),
+            ALLOWED_HOSTS="horde.example",
             EXECUTOR_SLOTS=f"{EXECUTOR_CLASS}=2",
             EXECUTOR_WORK_DIRECTORY=str(folder / "work"),
             ALLOW_PRIVATE_ADDRESSES="true",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from compute_horde_devnet.state import NetworkState
 
@@ -26,17 +27,18 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page."""
+    """The fenced blocks of a page; those of a list are indented."""
     start: int | None = None
     lines = page.read_text().splitlines()
     for number, line in enumerate(lines, 1):
-        if not line.startswith(FENCE):
+        if not line.lstrip().startswith(FENCE):
             continue
         if start is None:
             start = number
             continue
-        kind, *words = lines[start - 1].removeprefix(FENCE).split() or [""]
-        yield Block(kind, "no-run" not in words, start + 1, "\n".join(lines[start : number - 1]))
+        kind, *words = lines[start - 1].lstrip().removeprefix(FENCE).split() or [""]
+        text = dedent("\n".join(lines[start : number - 1]))
+        yield Block(kind, "no-run" not in words, start + 1, text)
         start = None
     assert start is None, f"{page}: the block at line {start} has no end"
 

@@ -7,7 +7,7 @@ from miner.config import config
 
 SECRET_KEY = config.secret_key.get_secret_value()
 DEBUG = config.debug
-ALLOWED_HOSTS = config.allowed_hosts
+ALLOWED_HOSTS = [*config.allowed_hosts, *defaults.OWN_HOSTS]
 CSRF_TRUSTED_ORIGINS = config.csrf_trusted_origins
 BEHIND_PROXY = config.behind_proxy
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "miner_session", "miner_csrf"

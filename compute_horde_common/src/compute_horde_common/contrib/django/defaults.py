@@ -75,6 +75,9 @@ _ONLY_WITH_HTTPS = [
 ]
 """What a service on a private address, or behind a tunnel, has to do without."""
 
+OWN_HOSTS = ("127.0.0.1", "localhost")
+"""Health checks come from the machine itself, whatever its name is."""
+
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 """The admin's files are served from where they are installed; nothing has to be collected."""
