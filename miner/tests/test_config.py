@@ -45,6 +45,7 @@ def test_slots_are_counted_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
         {"EXECUTOR_GPUS": "0", "EXECUTOR_SLOTS": "always_on.gpu-24gb=2"},
         {"EXECUTOR_GPUS": "0,0"},
         {"STREAMING_ADDRESS": "miner.example"},
+        {"DOCKER_HOST": "ssh://host"},
     ],
 )
 def test_a_faulty_environment_is_refused(

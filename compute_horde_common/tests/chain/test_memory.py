@@ -21,6 +21,15 @@ async def test_a_registered_hotkey_has_a_uid() -> None:
     assert (await chain.registration("alice"), await chain.registration("bob")) == (0, None)
 
 
+async def test_a_block_is_made_every_twelve_seconds() -> None:
+    chain = InMemoryChain()
+    first = await chain.block_time()
+
+    await chain.mine(2)
+
+    assert (await chain.block_time() - first).total_seconds() == 24
+
+
 async def test_a_published_axon_is_read_back_once() -> None:
     chain = InMemoryChain([ALICE], hotkey="alice")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import timedelta
 
 import pytest
 from bittensor import RpcSubstrate, ServeAxon, Subtensor
@@ -20,6 +21,7 @@ from compute_horde_common.chain.interface import (
     chain_validators,
 )
 from compute_horde_common.chain.keys import Hotkey
+from compute_horde_common.clock import SystemClock
 from tests.chain_node.conftest import (
     ALICE,
     BOB,
@@ -191,6 +193,12 @@ async def test_hyperparameters_are_the_subnets(chain: BittensorChain) -> None:
         max_neurons=256,
         min_allowed_weights=1,
     )
+
+
+async def test_the_newest_block_says_when_it_was_made(chain: BittensorChain) -> None:
+    age = SystemClock().now() - await chain.block_time()
+
+    assert timedelta() <= age < timedelta(seconds=10)
 
 
 async def test_heads_come_one_after_the_other(chain: BittensorChain) -> None:

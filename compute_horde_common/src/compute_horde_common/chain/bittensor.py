@@ -12,6 +12,7 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import bittensor
@@ -137,6 +138,13 @@ class BittensorChain(Chain):
     async def head(self) -> Head:
         async with self._substrate(self._limits.read) as substrate:
             return await _head(substrate)
+
+    @override
+    async def block_time(self) -> datetime:
+        async with self._substrate(self._limits.read) as substrate:
+            at = await _head(substrate)
+            milliseconds = await substrate.query("Timestamp", "Now", [], at.hash)
+            return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
     @override
     async def metagraph(self, block: int | None = None) -> Metagraph:

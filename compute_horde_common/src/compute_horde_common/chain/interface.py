@@ -7,6 +7,7 @@ runtime lacks what this release reads; update), `ChainRefused` (the chain said n
 
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 DEFAULT_MINIMUM_STAKE = 1000.0
@@ -124,6 +125,10 @@ class Chain(Protocol):
 
     async def head(self) -> Head:
         """The newest block."""
+        ...
+
+    async def block_time(self) -> datetime:
+        """When the newest block was made, by its author's clock; UTC."""
         ...
 
     async def metagraph(self, block: int | None = None) -> Metagraph:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from typing_extensions import override
 
@@ -28,6 +29,8 @@ DEFAULT_HYPERPARAMETERS = Hyperparameters(
     max_neurons=256,
     min_allowed_weights=1,
 )
+_BORN = datetime(2026, 1, 1, tzinfo=UTC)
+_BLOCK_TIME = timedelta(seconds=12)
 
 
 class InMemoryChain(Chain):
@@ -60,6 +63,11 @@ class InMemoryChain(Chain):
     async def head(self) -> Head:
         self._reach()
         return _head(len(self._history) - 1)
+
+    @override
+    async def block_time(self) -> datetime:
+        self._reach()
+        return _BORN + _BLOCK_TIME * (len(self._history) - 1)
 
     @override
     async def metagraph(self, block: int | None = None) -> Metagraph:

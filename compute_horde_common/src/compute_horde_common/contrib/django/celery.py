@@ -2,16 +2,22 @@
 
 import logging.config
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery import Celery, Task
 from celery.signals import heartbeat_sent, setup_logging, task_postrun, worker_ready
 from django.conf import settings
+from redis import Redis
+from redis.exceptions import RedisError
 
+from compute_horde_common.clock import SystemClock
 from compute_horde_common.telemetry import alive
 
 TASK_LIMIT_SECONDS = 300
 TASK_WARNING_SECONDS = 270
+NOTE_LIMIT_SECONDS = 2.0
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,11 +66,47 @@ class _Options:
     def __init__(self, name: str) -> None:
         self.task_default_queue = name
         self.broker_url = str(settings.REDIS_URL)
-        self.broker_transport_options = {"global_keyprefix": f"{name}.", "visibility_timeout": 600}
+        self.broker_transport_options = {
+            "global_keyprefix": _prefix(name),
+            "visibility_timeout": 600,
+        }
         self.beat_schedule = getattr(settings, "CELERY_BEAT_SCHEDULE", {})
         self.beat_schedule_filename = getattr(settings, "CELERY_BEAT_FILE", None) or (
             f"/tmp/{name}-beat-schedule"  # noqa: S108 - only a cache of when what ran last
         )
+
+
+def _prefix(name: str) -> str:
+    return f"{name}."
+
+
+def working_queue(name: str) -> str:
+    """The key of Redis under which the tasks of service ``name`` wait, a list."""
+    return f"{_prefix(name)}{name}"
+
+
+def worked_at(redis: Redis, name: str) -> datetime | None:
+    """When a task of service ``name`` last ended; None if none has."""
+    noted = redis.get(_note(name))
+    return datetime.fromtimestamp(float(noted), UTC) if isinstance(noted, bytes) else None
+
+
+def _note(name: str) -> str:
+    return f"{_prefix(name)}worked_at"
+
+
+@task_postrun.connect
+def _note_work(task: Any = None, **_: object) -> None:  # noqa: ANN401 - a signal
+    # Whether somebody works at all is told by this alone: workers answer no questions.
+    with (
+        suppress(RedisError),
+        Redis.from_url(
+            str(settings.REDIS_URL),
+            socket_timeout=NOTE_LIMIT_SECONDS,
+            socket_connect_timeout=NOTE_LIMIT_SECONDS,
+        ) as redis,
+    ):
+        redis.set(_note(str(task.app.main)), SystemClock().now().timestamp())
 
 
 def at_start(task: Task[..., Any]) -> Task[..., Any]:
