@@ -73,12 +73,13 @@ class Stack:
         return (self.folder / "secrets" / name).read_text()
 
 
-def left_of(project: str) -> list[str]:
-    """The containers, networks and volumes whose names begin like the project's, and executors."""
+def left_of(project: str, executor: str) -> list[str]:
+    """The containers, networks and volumes whose names begin like the project's, and containers of
+    the executor's image."""
     named = f"--filter=name={project}"
     return [
         *run("docker", "ps", "--all", "--quiet", named).split(),
-        *run("docker", "ps", "--all", "--quiet", "--filter=name=ch-executor-").split(),
+        *run("docker", "ps", "--all", "--quiet", f"--filter=ancestor={executor}").split(),
         *run("docker", "network", "ls", "--quiet", named).split(),
         *run("docker", "volume", "ls", "--quiet", named).split(),
     ]
@@ -127,7 +128,6 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
             FACILITATOR_PORT=f"127.0.0.1:{port}",
             FACILITATOR_URI="ws://facilitator-nginx:8080/ws/v0/",
             HTTP_PORT=str(free_port("127.0.0.1")),
-            ALLOWED_HOSTS="horde.example",
             EXECUTOR_SLOTS=f"{EXECUTOR_CLASS}=2",
             EXECUTOR_WORK_DIRECTORY=str(folder / "work"),
             ALLOW_PRIVATE_ADDRESSES="true",
@@ -137,6 +137,8 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
         )
         with (folder / "miner.env").open("a") as variables:
             variables.write("BITTENSOR_WALLET_HOTKEY_NAME=miner\n")
+        with (folder / "facilitator.env").open("a") as variables:
+            variables.write("ALLOWED_HOSTS=horde.example\n")
         try:
             stack.compose("up", "--detach")
             stack.manage("facilitator-app", "allow_hotkey", client.ss58)
@@ -147,7 +149,7 @@ def whole_network(folder: Path, images: str) -> Iterator[tuple[Stack, NetworkSta
             yield stack, _state(stack, chain_url, port, (validator, miner, client))
         finally:
             stack.compose("down", "--volumes", "--timeout", "20")
-            assert left_of(PROJECT) == []
+            assert left_of(PROJECT, f"{images}/executor:latest") == []
 
 
 def _state(

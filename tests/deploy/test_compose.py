@@ -266,3 +266,26 @@ def test_executors_cannot_reach_what_the_miner_keeps(stack: Stack, state: Networ
 
     assert done.returncode == 1
     assert "Name or service not known" in done.stderr or "name resolution" in done.stderr
+
+
+@pytest.mark.parametrize("container", ["facilitator-app", "validator-link", "miner-fleet"])
+def test_a_services_doctor_finds_no_fault(
+    stack: Stack, state: NetworkState, container: str
+) -> None:
+    findings = json.loads(stack.manage(container, "doctor", "--json"))
+
+    assert {finding["state"] for finding in findings} <= {"ok", "warn"}
+
+
+def test_a_miner_runs_a_job_against_itself(stack: Stack, state: NetworkState) -> None:
+    said = stack.manage("miner-fleet", "self_test")
+
+    assert said.splitlines()[-1] == "The self-test went well: a job of always_on.test ran."
+
+
+def test_a_miner_is_drained_and_goes_on(stack: Stack, state: NetworkState) -> None:
+    drained = stack.manage("miner-app", "drain", "--wait", "60").splitlines()
+    stack.manage("miner-app", "drain", "--end")
+
+    assert drained[-2:] == ["Serving is off: no new jobs are taken.", "No job runs."]
+    stack.manage("miner-fleet", "self_test")
