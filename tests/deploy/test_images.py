@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from compute_horde_devnet.processes import wait_until
 from tests.deploy.images import NAMES, ROOT, run
 
 SERVICES = ("facilitator", "validator", "miner")
@@ -108,3 +110,32 @@ def test_a_role_that_does_not_exist_is_named(images: str) -> None:
         2,
         'entrypoint: there is no role "cook"; there are web, worker, beat, link, fleet, manage\n',
     )
+
+
+def test_a_database_starts_on_a_volume_that_another_image_used(images: str, tmp_path: Path) -> None:
+    """Also where an initialisation of ours was cut off."""
+    password = tmp_path / "password"
+    password.write_text("secret")
+    image = f"{images}/postgres:latest"
+    volume = run("docker", "volume", "create").strip()
+    place = ("--volume", f"{volume}:/var/lib/postgresql/data")
+    spoil = (
+        "install -d -o postgres 15.part && touch 15.part/PG_VERSION && chown 999 . && chmod 0700 ."
+    )
+    enter = ("--entrypoint", "sh", "--workdir", "/var/lib/postgresql/data")
+    run("docker", "run", "--rm", *place, *enter, image, "-c", spoil)
+    mount = ("--volume", f"{password}:/run/secrets/db_password:ro")
+    database = run("docker", "run", "--detach", *place, *mount, image).strip()
+    try:
+        ready = ("docker", "exec", database, "pg_isready", "--host=127.0.0.1")
+        wait_until(
+            lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
+            [],
+            what="the database",
+            seconds=60,
+        )
+        asked = ("psql", "--username=postgres", "--tuples-only", "--command", "SELECT 1")
+        assert run("docker", "exec", database, *asked).strip() == "1"
+    finally:
+        run("docker", "rm", "--force", database)
+        run("docker", "volume", "rm", volume)

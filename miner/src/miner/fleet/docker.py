@@ -20,6 +20,7 @@ from compute_horde_common.containers.interface import (
     ImageNotFound,
     Limits,
     Mount,
+    PullFailed,
 )
 from compute_horde_common.containers.labels import TOKEN_LABEL
 from compute_horde_common.jobs.executor_classes import executor_class as class_of
@@ -74,7 +75,7 @@ class DockerManager(ExecutorManager):
         is missing, and the slot is not offered. A container that does not start says nothing."""
         try:
             return await self._run(spec)
-        except (EngineUnavailable, ImageNotFound):
+        except (EngineUnavailable, ImageNotFound, PullFailed):
             raise
         except EngineError as error:
             log.warning("executor gets no GPU", reason=str(error))
@@ -83,7 +84,13 @@ class DockerManager(ExecutorManager):
         return await self._run(replace(spec, gpus="none", mounts=mounts))
 
     async def _run(self, spec: ContainerSpec) -> str:
-        handle = await self._engine.create(spec)
+        try:
+            handle = await self._engine.create(spec)
+        except ImageNotFound:
+            # Somebody made room: an idle miner has no container that keeps the image.
+            log.warning("the executor's image is not here, and is pulled", image=spec.image)
+            await self._engine.pull(spec.image)
+            handle = await self._engine.create(spec)
         await self._engine.start(handle)
         return handle
 

@@ -89,9 +89,7 @@ def _unreadable(path: Path) -> Finding:
     us = os.geteuid()
     return fail(
         f"{path} cannot be read by user {us}",
-        f"sudo chown {us} the file and the folders above it; or, in Docker Compose, set SERVICE_UID"
-        " in .env to the number of its owner (`stat -c %u FILE`) and run"
-        " `docker compose up --detach`.",
+        f"`sudo chown {us} {path}`, and let everybody pass the folders above it (`chmod o+x`).",
     )
 
 
