@@ -60,8 +60,7 @@ def test_a_file_that_is_somebody_elses_is_told_with_the_way_out(key: Path) -> No
 
     assert finding == fail(
         f"{key} cannot be read by user {as_whom}",
-        f"`sudo chown {as_whom} {key}`, and let everybody pass the folders above it"
-        " (`chmod o+x`).",
+        f"`sudo chown {as_whom} {key}`, and let everybody pass the folders above it (`chmod o+x`).",
     )
 
 
