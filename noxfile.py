@@ -16,6 +16,7 @@ SCRIPTS = [
     ".ci/run",
     "install_validator.sh",
     "install_miner.sh",
+    "docker/install.sh",
     *sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "docker").rglob("*")
@@ -63,13 +64,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def pure(session: nox.Session) -> None:
     """The tests that need nothing but Python, and the shape of the code."""
-    session.run(
-        "pytest",
-        "-q",
-        "compute_horde_common/tests/jobs",
-        "compute_horde_common/tests/protocol",
-        *ROOT_TESTS,
-    )
+    tests = "compute_horde_common/tests"
+    session.run("pytest", "-q", f"{tests}/jobs", f"{tests}/protocol")
+    session.run("pytest", "-q", *ROOT_TESTS)
 
 
 @nox.session
