@@ -299,7 +299,8 @@ server_check_room() {
 server_check_place() {
     local directory port holder file
     directory=$(server_directory)
-    if [ -e "$directory/.env" ] && [ ! -e "$directory/configure" ] && [ ! -e "$directory/secrets" ]; then
+    if [ -e "$directory/docker-compose.yml" ] && [ ! -e "$directory/upgrade" ] &&
+        ! grep -q '^x-service: &service' "$directory/docker-compose.yml"; then
         echo "$directory belongs to another installation: stop it (docker compose down) and move it away first"
     fi
     port=$(server_port)
