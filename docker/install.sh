@@ -461,7 +461,7 @@ server_gpu() {
     if ! command -v nvidia-smi >/dev/null; then
         server_dry "install NVIDIA's driver (cuda-drivers) from developer.download.nvidia.com" || server_install_driver
     fi
-    if ! server_at_least "$(server_toolkit)" 1.17.4 || ! server_root docker info 2>/dev/null | grep -q 'Runtimes:.*nvidia'; then
+    if ! server_at_least "$(server_toolkit)" 1.17.4 || [[ "$(server_root docker info --format '{{json .Runtimes}}' 2>/dev/null)" != *nvidia* ]]; then
         server_dry "install NVIDIA's container toolkit from nvidia.github.io" || server_install_toolkit
     fi
     [ -n "$DRY_RUN" ] || server_say "NVIDIA driver $(server_driver), container toolkit $(server_toolkit)"
