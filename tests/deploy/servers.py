@@ -14,8 +14,8 @@ from compute_horde_devnet.options import free_port
 from compute_horde_devnet.processes import wait_until
 from compute_horde_devnet.state import WalletInfo
 from compute_horde_sdk.v1 import ComputeHordeClient, ComputeHordeJobSpec, ExecutorClass
-from tests.deploy.hosts import Host, Registry, host, hosts_network
-from tests.deploy.images import NAMES
+from tests.deploy.hosts import PACKAGES_VOLUME, Host, Registry, host, hosts_network
+from tests.deploy.images import NAMES, run
 from tests.deploy.laptop import Laptop
 from tests.deploy.stack import SECONDS, Stack, chain
 
@@ -88,6 +88,7 @@ def servers(folder: Path, images: str) -> Iterator[Servers]:
         directory=bought.home / "wallets", name="user", hotkey_name="default", hotkey=user_key.ss58
     )
     with ExitStack() as stack:
+        stack.callback(run, "docker", "volume", "rm", "--force", PACKAGES_VOLUME)
         gateway = stack.enter_context(hosts_network())
         registry = Registry(folder / "registry", gateway)
         stack.callback(registry.stop)

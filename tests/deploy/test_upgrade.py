@@ -117,15 +117,18 @@ async def test_an_upgrade_that_was_killed_is_undone_by_the_next(servers: Servers
 
 
 async def test_going_back_by_hand_is_not_undone_by_cron(servers: Servers, images: str) -> None:
-    publish(servers, images, "LABEL test.version=2")
+    publish(servers, images, "LABEL test.version=gone-back-from")
+    before = published(servers.miner)
+    assert servers.miner.try_to_run(UPGRADE, USER)[0] == 0
+    assert published(servers.miner) == "gone-back-from"
 
     status, output = servers.miner.try_to_run(f"{UPGRADE} --rollback", USER)
 
     assert status == 0, output
-    assert published(servers.miner) == ""
+    assert published(servers.miner) == before
     _, output = servers.miner.try_to_run(f"{UPGRADE} --auto", USER)
     assert "these images did not work here before" in output
-    assert published(servers.miner) == ""
+    assert published(servers.miner) == before
     assert serves(servers.miner)
 
 
