@@ -23,9 +23,11 @@ STATE = Path(".dev")
 PID_FILE = STATE / "dockerd.pid"
 START_SECONDS = 60
 _TEST_PROGRAMS = {
+    "curl": "curl",
     "debootstrap": "debootstrap",
     "docker-compose": "docker-compose",
     "docker-registry": "docker-registry",
+    "iproute2": "ip",
     "openssh-server": "/usr/sbin/sshd",
 }
 """Debian's packages that tests need, and a program of each. Servers are started by the tests."""
