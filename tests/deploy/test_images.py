@@ -55,7 +55,8 @@ def test_an_image_says_what_it_is_and_whether_it_works(images: str, name: str) -
 
     assert isinstance(labels, dict)
     assert labels["org.opencontainers.image.version"] == "latest"
-    assert labels["org.opencontainers.image.revision"] == run("git", "rev-parse", "HEAD").strip()
+    revision = run("sh", "-c", "git rev-parse HEAD 2>/dev/null || echo unknown").strip()
+    assert labels["org.opencontainers.image.revision"] == revision
     assert "ComputeHorde" in labels["org.opencontainers.image.title"]
     # An executor lives for one job, and says on its socket how it is.
     assert ("Healthcheck" in config) is (name != "executor")
